@@ -1,0 +1,2 @@
+//! The `preloop` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The governed call: identify, decide, ask, act under a permit, settle, prove.

@@ -1,0 +1,1 @@
+//! Channels that carry an approval to a person: e-mail and signed webhooks.

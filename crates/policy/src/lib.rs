@@ -1,0 +1,1 @@
+//! Policy documents, CEL, first-match rules, decisions, lint and diff. No IO.

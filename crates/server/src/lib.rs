@@ -1,0 +1,1 @@
+//! HTTP: REST, the approval page, the MCP endpoint; wires the other crates together.

@@ -1,0 +1,1 @@
+//! Persistence: one interface over SQLite and PostgreSQL, migrations, the journal.

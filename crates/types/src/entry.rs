@@ -1,0 +1,99 @@
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{AccountId, AgentId, CallId, KeyId, Principal, SessionId, UserId};
+
+/// One record for the journal, before it is chained.
+#[derive(Debug)]
+pub struct Entry {
+    /// Whose journal.
+    pub account: AccountId,
+    /// What happened.
+    pub kind: EntryKind,
+    /// The governed call it belongs to.
+    pub call: Option<CallId>,
+    /// Who caused it.
+    pub subject: Subject,
+    /// Facts that are part of the proof: JSON object, small, free of secrets and of payloads.
+    pub body: Box<RawValue>,
+    /// Arguments or a result: sealed beside the record, erasable without breaking the proof.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// Who caused a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The person.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<UserId>,
+    /// The credential.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<KeyId>,
+    /// The managed agent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent: Option<AgentId>,
+    /// The agent run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session: Option<SessionId>,
+}
+
+impl From<&Principal> for Subject {
+    fn from(who: &Principal) -> Self {
+        Self {
+            user: Some(who.user),
+            key: Some(who.key),
+            agent: who.agent.as_ref().map(|agent| agent.id),
+            session: who.session,
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal)*) => {
+        /// What a journal record is about.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EntryKind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl EntryKind {
+            /// Every kind.
+            pub const ALL: &'static [EntryKind] = &[$(EntryKind::$variant,)*];
+
+            /// The spelling in SQL, JSON and exports.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(EntryKind::$variant => $name,)* }
+            }
+
+            /// Reads the spelling of [`EntryKind::as_str`].
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A call was decided and is about to be carried out.
+    CallIntent = "call.intent"
+    /// A call ended.
+    CallOutcome = "call.outcome"
+    /// A call was refused before it reached anything.
+    CallRefused = "call.refused"
+    /// A human is asked.
+    ApprovalRequested = "approval.requested"
+    /// A person voted.
+    ApprovalVoted = "approval.voted"
+    /// The request reached its end: approved, declined, expired or cancelled.
+    ApprovalResolved = "approval.resolved"
+    /// A channel was told of a request, or failed to be.
+    ApprovalNotified = "approval.notified"
+    /// The configuration changed.
+    ConfigChanged = "config.changed"
+    /// A tool's definition changed, was pinned or quarantined.
+    ToolPinned = "tool.pinned"
+    /// An API key was created or revoked.
+    KeyChanged = "key.changed"
+    /// A payload was erased.
+    PayloadErased = "payload.erased"
+}

@@ -1,0 +1,27 @@
+//! The words everyone shares.
+//!
+//! Ids, time, principals, the configuration of an account, calls, decisions and journal
+//! entries. This crate does no IO and reads no clock: everything it needs is an argument.
+
+mod call;
+mod canonical;
+pub mod config;
+mod decision;
+mod entry;
+mod hash;
+mod id;
+mod principal;
+pub mod redact;
+mod time;
+
+pub use call::{CallOutcome, OutcomeStatus, ToolCall, ToolRef};
+pub use canonical::{CanonicalError, canonical_json};
+pub use decision::{Decision, DecisionSource, RuleRef, Verdict};
+pub use entry::{Entry, EntryKind, Subject};
+pub use hash::Hash;
+pub use id::{
+    AccountId, AgentId, ApprovalId, CallId, ChangeId, IdError, KeyId, RuleId, ServerId, SessionId, ToolConfigId,
+    ToolId, UserId, WorkflowId, WriterId,
+};
+pub use principal::{Agent, Permission, Principal, Scope};
+pub use time::Timestamp;
