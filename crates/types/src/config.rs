@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Hash, RuleId, ServerId, Timestamp, ToolConfigId, ToolId, UserId, WorkflowId};
+use crate::{AgentId, Hash, KeyId, RuleId, ServerId, Timestamp, ToolConfigId, ToolId, UserId, WorkflowId};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),* $(,)? }) => {
@@ -382,6 +382,16 @@ words! {
         /// A CEL expression.
         Cel = "cel",
     }
+}
+
+/// Whose rules and switches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "subject_type", content = "subject_id")]
+pub enum SubjectRef {
+    /// A managed agent's.
+    Agent(AgentId),
+    /// An API key's; narrower than its agent's.
+    Key(KeyId),
 }
 
 /// Rules and switches of one managed agent or one API key. They only narrow what the account
