@@ -12,6 +12,7 @@ mod hash;
 mod id;
 mod principal;
 pub mod redact;
+pub mod text;
 mod time;
 
 pub use call::{CallOutcome, OutcomeStatus, ToolCall, ToolRef};
