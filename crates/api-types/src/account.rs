@@ -1,0 +1,69 @@
+//! `/api/v1/auth/users/me` and `/api/v1/account/defaults`.
+
+use preloop_types::config::RuleAction;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{DateTime, Update, Utc, Uuid, spelling};
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct User {
+    /// Their id.
+    pub id: Uuid,
+    /// Their account.
+    pub account_id: Uuid,
+    /// Unique in the account.
+    pub username: String,
+    /// Where approval requests are sent.
+    pub email: Option<String>,
+    /// For people.
+    pub full_name: Option<String>,
+    /// Cannot sign in when false.
+    pub is_active: bool,
+    /// When they joined.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Changes one's own profile. What is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct UpdateUser {
+    /// For people.
+    #[serde(skip_serializing_if = "Update::is_keep")]
+    #[schema(value_type = Option<String>)]
+    pub full_name: Update<String>,
+    /// Where approval requests are sent.
+    #[serde(skip_serializing_if = "Update::is_keep")]
+    #[schema(value_type = Option<String>)]
+    pub email: Update<String>,
+}
+
+/// What happens to tools nothing else speaks about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Defaults {
+    /// Tools without a configuration.
+    #[schema(schema_with = spelling::rule_action)]
+    pub unknown_tools: RuleAction,
+    /// Tools found after this was set need approval until they are configured.
+    pub require_approval_for_new_tools: bool,
+    /// Who decides when nothing names a workflow; the default workflow when absent.
+    pub default_workflow_id: Option<Uuid>,
+}
+
+/// Changes the defaults. What is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct UpdateDefaults {
+    /// Tools without a configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = spelling::rule_action_or_null)]
+    pub unknown_tools: Option<RuleAction>,
+    /// Tools found after this was set need approval until they are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_approval_for_new_tools: Option<bool>,
+    /// Who decides when nothing names a workflow.
+    #[serde(skip_serializing_if = "Update::is_keep")]
+    #[schema(value_type = Option<Uuid>)]
+    pub default_workflow_id: Update<Uuid>,
+}

@@ -1,0 +1,119 @@
+//! `/api/v1/approval-workflows`: how people are asked.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{DateTime, JsonObject, Update, Utc, Uuid};
+
+/// How people are asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalWorkflow {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub account_id: Uuid,
+    /// Unique in the account.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// `standard` or `webhook`.
+    pub approval_type: String,
+    /// `standard`: people decide.
+    pub approval_mode: String,
+    /// `simple`: one stage.
+    pub workflow_type: String,
+    /// How long a request stays open, in seconds.
+    pub timeout_seconds: u32,
+    /// Approvers must say why.
+    pub require_reason: bool,
+    /// Used when nothing names another.
+    pub is_default: bool,
+    /// Answer the agent at once and let it poll.
+    pub async_approval_enabled: bool,
+    /// Approvals needed.
+    pub approvals_required: u32,
+    /// Who may decide; the account's owner when empty.
+    pub approver_user_ids: Vec<Uuid>,
+    /// Where else requests are announced; secret values are never shown.
+    #[schema(value_type = Object)]
+    pub channel_configs: JsonObject,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// The key that signs its webhook's requests: only in the answer that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret: Option<String>,
+}
+
+/// Makes a workflow.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct CreateApprovalWorkflow {
+    /// Unique in the account.
+    pub name: String,
+    /// Everything else.
+    #[serde(flatten)]
+    pub fields: WorkflowFields,
+}
+
+/// Changes a workflow. What is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct UpdateApprovalWorkflow {
+    /// Unique in the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub fields: WorkflowFields,
+}
+
+/// What can be said of a workflow.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct WorkflowFields {
+    /// For people.
+    #[serde(skip_serializing_if = "Update::is_keep")]
+    #[schema(value_type = Option<String>)]
+    pub description: Update<String>,
+    /// How long a request stays open, in seconds (30 to 86,400; 300 when absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
+    /// Approvers must say why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_reason: Option<bool>,
+    /// Used when nothing names another; takes over from the one that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_default: Option<bool>,
+    /// Answer the agent at once and let it poll.
+    #[serde(alias = "async_approval", skip_serializing_if = "Option::is_none")]
+    pub async_approval_enabled: Option<bool>,
+    /// Approvals needed (1 to 10).
+    #[serde(alias = "required_approvals", skip_serializing_if = "Option::is_none")]
+    pub approvals_required: Option<u32>,
+    /// Who may decide; the account's owner when empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approver_user_ids: Option<Vec<Uuid>>,
+    /// `{"webhook": {"url", "headers"?}, "email": [address]}`. A header value of
+    /// `{"redacted": true}` stays as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub channel_configs: Option<JsonObject>,
+    /// `standard`, `manual`, `webhook`, `slack` or `mattermost`; what is announced where follows
+    /// from `channel_configs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_type: Option<String>,
+    /// `standard`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_mode: Option<String>,
+    /// `simple`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow_type: Option<String>,
+}
+
+/// A new key that signs a webhook's requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookSecret {
+    /// Shown only here.
+    pub webhook_secret: String,
+}

@@ -1,0 +1,247 @@
+//! `/api/v1/policies`: the account's configuration as one document.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{DateTime, Page, Utc, Uuid};
+
+/// A policy document sent as JSON: YAML text inside JSON, or the document itself as the body of
+/// type `application/yaml`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct PolicyText {
+    /// The document, YAML or JSON.
+    #[serde(alias = "yaml", alias = "content")]
+    pub policy: String,
+}
+
+/// A policy document sent as a form.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct PolicyUpload {
+    /// The document, YAML or JSON.
+    #[schema(value_type = String, format = Binary)]
+    pub file: String,
+    /// Do everything but write.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Replace `${NAME}` by the server's environment variables that the operator listed.
+    #[serde(default = "yes")]
+    pub resolve_env: bool,
+    /// Leave out tools whose server does not exist.
+    #[serde(default)]
+    pub skip_missing_servers: bool,
+    /// Remove what the document does not name.
+    #[serde(default)]
+    pub prune: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How to apply a document.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ApplyOptions {
+    /// Do everything but write.
+    pub dry_run: bool,
+    /// Remove what the document does not name.
+    pub prune: bool,
+    /// Leave out tools whose server does not exist.
+    pub skip_missing_servers: bool,
+    /// Replace `${NAME}` by the server's environment variables that the operator listed
+    /// (true when absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolve_env: Option<bool>,
+    /// Kept with the version this makes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// How to validate a document.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ValidateOptions {
+    /// Also check names against the account (true when absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_server_references: Option<bool>,
+}
+
+/// How to compare a document with the account.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct DiffOptions {
+    /// Say what applying with `prune` would do.
+    pub prune: bool,
+}
+
+/// What is wrong with a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Validation {
+    /// Whether it can be applied.
+    pub is_valid: bool,
+    /// Why not.
+    pub errors: Vec<PolicyError>,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+}
+
+/// One thing wrong with a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyError {
+    /// Where: `$.tools[0].approval_workflow`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// The offending value.
+    pub value: Option<serde_json::Value>,
+    /// Its line, from 1.
+    pub line: Option<u32>,
+    /// Its column, from 1.
+    pub column: Option<u32>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// What applying a document would change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyDiff {
+    /// Whether anything would.
+    pub has_changes: bool,
+    /// What.
+    pub changes: Vec<PolicyChange>,
+    /// `1 addition(s), 1 modification(s)` or `No changes`.
+    pub summary: String,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyChange {
+    /// Where: `$.tools[name=refund]`.
+    pub path: String,
+    /// `add`, `remove` or `modify`.
+    pub operation: String,
+    /// What is there now.
+    pub old_value: Option<serde_json::Value>,
+    /// What would be.
+    pub new_value: Option<serde_json::Value>,
+}
+
+/// What applying a document did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyImportResult {
+    /// Whether it was applied, or could be.
+    pub success: bool,
+    /// Nothing was written.
+    pub dry_run: bool,
+    /// The document's name.
+    pub policy_name: String,
+    /// Servers added.
+    pub mcp_servers_created: u32,
+    /// Servers changed.
+    pub mcp_servers_updated: u32,
+    /// Workflows added.
+    pub policies_created: u32,
+    /// Workflows changed.
+    pub policies_updated: u32,
+    /// Tool configurations added.
+    pub tools_created: u32,
+    /// Tool configurations changed.
+    pub tools_updated: u32,
+    /// Tools left out because their server does not exist.
+    pub tools_skipped: u32,
+    /// Servers, workflows and tool configurations removed.
+    pub removed: u32,
+    /// The version this made.
+    pub version_number: Option<u32>,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+    /// Why it was not applied.
+    pub errors: Vec<String>,
+}
+
+/// How to export.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ExportOptions {
+    /// `yaml` (when absent) or `json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// The document's name; `Exported Policy` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_name: Option<String>,
+    /// Include servers (true when absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_mcp_servers: Option<bool>,
+}
+
+/// Which versions to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ListVersions {
+    /// At most this many (1 to 1000; 100 when absent), newest first.
+    #[param(minimum = 1, maximum = 1000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Leave out this many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u32>,
+}
+
+impl From<ListVersions> for Page {
+    fn from(list: ListVersions) -> Self {
+        Page { limit: Some(list.limit.unwrap_or(100)), skip: list.offset }
+    }
+}
+
+/// Versions of the account's policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyVersions {
+    /// Newest first.
+    pub versions: Vec<PolicyVersion>,
+    /// How many there are.
+    pub total: u32,
+}
+
+/// The account's policy as it was after one apply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyVersion {
+    /// Its id.
+    pub id: Uuid,
+    /// Counts up from 1.
+    pub version_number: u32,
+    /// A name that moves from version to version.
+    pub tag: Option<String>,
+    /// Why it was made.
+    pub description: Option<String>,
+    /// Whether it is the newest applied.
+    pub is_active: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// The document; only when one version is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+}
+
+/// Goes back to a version.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Rollback {
+    /// Only say what would change.
+    pub preview_only: bool,
+}
+
+/// What going back changed, or would change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RollbackResult {
+    /// Whether it was done, or could be.
+    pub success: bool,
+    /// What changed.
+    pub diff: Option<PolicyDiff>,
+    /// Why it was not done.
+    pub error: Option<String>,
+}

@@ -1,0 +1,50 @@
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A field of a partial update: left alone when absent, cleared by `null`, else set.
+///
+/// Use with `#[serde(default, skip_serializing_if = "Update::is_keep")]` and
+/// `#[schema(value_type = Option<T>)]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Update<T> {
+    /// The field was not sent.
+    #[default]
+    Keep,
+    /// The field was sent as `null`.
+    Clear,
+    /// The field was sent.
+    Set(T),
+}
+
+impl<T> Update<T> {
+    /// Whether the field was not sent.
+    pub const fn is_keep(&self) -> bool {
+        matches!(self, Update::Keep)
+    }
+
+    /// Writes the change into an optional field.
+    pub fn apply(self, field: &mut Option<T>) {
+        match self {
+            Update::Keep => {}
+            Update::Clear => *field = None,
+            Update::Set(value) => *field = Some(value),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Update<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Update::Set(value) => serializer.serialize_some(value),
+            Update::Keep | Update::Clear => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Update<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Option::deserialize(deserializer)? {
+            Some(value) => Update::Set(value),
+            None => Update::Clear,
+        })
+    }
+}
