@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::{RpcError, Version};
+use super::{LogLevel, RpcError, Version};
 
 /// What a request can do towards the agent that made it, while it runs.
 ///
@@ -20,6 +20,23 @@ pub trait Client: Send + Sync {
 
     /// The progress token of this request, as it came.
     fn progress_token(&self) -> Option<&RawValue>;
+
+    /// The least severe log message the agent wants to see; `None` when it did not say.
+    fn log_level(&self) -> Option<LogLevel> {
+        None
+    }
+
+    /// Names the conversation this request is part of: the session of the legacy era. `None`
+    /// where requests stand alone.
+    fn conversation(&self) -> Option<&str> {
+        None
+    }
+
+    /// Arguments repeated in `Mcp-Param-*` headers, decoded: lower-case name after the prefix,
+    /// value. Whoever knows the tool's schema compares them with the arguments.
+    fn param_headers(&self) -> &[(String, String)] {
+        &[]
+    }
 
     /// Fires when the agent gave the request up (`notifications/cancelled`, or in the modern era
     /// a closed response stream).

@@ -6,8 +6,12 @@
 mod client;
 mod envelope;
 pub mod error;
+pub mod headers;
+mod log_level;
+pub mod meta;
 mod version;
 
 pub use client::{AskError, Client, ClientInfo, Detached, InputRequest, InputResponses};
 pub use envelope::{Envelope, Id, Message, Notification, Request, Response, RpcError};
+pub use log_level::LogLevel;
 pub use version::{Era, Version};
