@@ -1,0 +1,86 @@
+use std::{error::Error, net::IpAddr};
+
+use url::{Host, Url};
+
+use crate::is_private;
+
+/// Why a URL may not be fetched. The text says what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not a URL.
+    #[error("`{url}` is not a URL: {reason}")]
+    Syntax {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Neither `http` nor `https`.
+    #[error("URL scheme `{0}` is not allowed: use `http` or `https`")]
+    Scheme(String),
+    /// A user or password in the URL.
+    #[error("a URL must not hold a user or password: store the credential as a secret instead")]
+    UserInfo,
+    /// No host.
+    #[error("the URL has no host")]
+    NoHost,
+    /// The host is, or resolves to, an address that is not public.
+    #[error(
+        "`{host}` leads to the private address `{address}`: set `allow_private_network` (for this target, and for the instance) if that is intended"
+    )]
+    Private {
+        /// The host as written.
+        host: String,
+        /// Where it leads.
+        address: IpAddr,
+    },
+    /// A redirect that changes the scheme.
+    #[error("redirect from `{from}` to `{to}` changes the scheme: configure the final URL instead")]
+    SchemeChange {
+        /// Scheme before.
+        from: String,
+        /// Scheme after.
+        to: String,
+    },
+}
+
+/// Checks everything that can be told from the URL itself: scheme, user info, literal addresses.
+/// The parser has already turned decimal, octal and hexadecimal spellings into addresses.
+pub(crate) fn check(url: &Url, allow_private: bool) -> Result<(), Refused> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Refused::Scheme(url.scheme().to_owned()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refused::UserInfo);
+    }
+    let address = match url.host() {
+        None => return Err(Refused::NoHost),
+        Some(Host::Domain("")) => return Err(Refused::NoHost),
+        Some(Host::Domain(name)) if is_local_name(name) => IpAddr::from([127, 0, 0, 1]),
+        Some(Host::Domain(_)) => return Ok(()),
+        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
+    };
+    if !allow_private && is_private(address) {
+        return Err(Refused::Private { host: url.host_str().unwrap_or_default().to_owned(), address });
+    }
+    Ok(())
+}
+
+/// Names that mean this machine everywhere (RFC 6761), so that saving one is refused at once.
+fn is_local_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
+/// The refusal behind a failed request, if the guard refused it.
+pub fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            return Some(refused);
+        }
+        next = error.source();
+    }
+    None
+}
