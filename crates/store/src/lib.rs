@@ -1,1 +1,55 @@
-//! Persistence: one interface over SQLite and PostgreSQL, migrations, the journal.
+//! Persistence: one interface over SQLite and PostgreSQL, the journal, sealed secrets.
+//!
+//! Reads go through an [`AccountStore`], which carries the tenant; writes through [`Store::write`],
+//! which runs them together with their journal records in one transaction on the single writer of
+//! this process; the hot path uses [`Store::append`]. Rows are the configuration types of
+//! `preloop-types`; what only the store knows (approvals, deliveries, records) is defined here.
+
+mod account;
+mod api_keys;
+pub mod approvals;
+mod bootstrap;
+mod clock;
+mod db;
+mod error;
+mod events;
+mod journal;
+mod keys;
+mod mcp_sessions;
+mod outbox;
+mod policy_versions;
+pub mod proof;
+mod seal;
+mod secrets;
+mod servers;
+mod settings;
+mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod tool_configs;
+mod tools;
+mod tx;
+mod users;
+mod workflows;
+
+pub use account::{AccountStore, View};
+pub use api_keys::{FoundKey, KeyRow};
+pub use approvals::{
+    Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus, Claim, Execution, ExecutionState, Joined,
+    NewApproval, Requester, TokenGrant, VoteCast, VoteOutcome, Voter,
+};
+pub use bootstrap::{NewKey, NewOwner, Owner};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Error, Result};
+pub use events::Event;
+pub use journal::{ExportOptions, JournalStats, Order, Receipt, Record, RecordCursor, RecordFilter};
+pub use keys::Keys;
+pub use mcp_sessions::McpSession;
+pub use outbox::{Delivery, NewDelivery};
+pub use policy_versions::{NewPolicyVersion, PolicyVersion};
+pub use seal::Sealer;
+pub use secrets::SecretOwner;
+pub use store::{Store, StoreOptions};
+pub use tools::{Finding, ToolVersion};
+pub use tx::Tx;
+pub use users::User;

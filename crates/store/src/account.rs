@@ -1,0 +1,123 @@
+use std::{collections::BTreeMap, marker::PhantomData};
+
+use futures::stream::BoxStream;
+use preloop_types::{
+    AccountId, ApprovalId, KeyId, ServerId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    config::{Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
+};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::{
+    Approval, ApprovalEvent, ApprovalFilter, ExportOptions, Finding, KeyRow, PolicyVersion, Record, RecordFilter,
+    Result, SecretOwner, ToolVersion, User, proof,
+};
+
+/// The data of one account (P9): every query it makes carries the account, so that another tenant's
+/// id answers like one that does not exist.
+#[derive(Clone)]
+pub struct AccountStore;
+
+/// One account's data over one connection: the reads that [`AccountStore`] and [`crate::Tx`] share.
+pub struct View<'c> {
+    connection: PhantomData<&'c mut ()>,
+}
+
+impl View<'_> {
+    /// Whose data.
+    pub fn account(&self) -> AccountId {
+        todo!()
+    }
+}
+
+/// Gives [`AccountStore`] the reads of [`View`], each over a connection of its own.
+macro_rules! reads {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        impl AccountStore {
+            $($(#[$doc])*
+            pub async fn $name(&self, $($arg: $type),*) -> Result<$out> {
+                self.view().await?.$name($($arg),*).await
+            })*
+        }
+    };
+}
+
+reads! {
+    /// Every server, by name.
+    servers() -> Vec<Server>;
+    /// One server.
+    server(id: ServerId) -> Option<Server>;
+    /// The secrets of one owner, by name.
+    secrets(owner: SecretOwner) -> BTreeMap<String, SecretString>;
+    /// The names of one owner's secrets.
+    secret_names(owner: SecretOwner) -> Vec<String>;
+    /// Every tool, removed ones too, by exposed name.
+    tools() -> Vec<Tool>;
+    /// One tool.
+    tool(id: ToolId) -> Option<Tool>;
+    /// The definitions a tool has had, newest first.
+    tool_versions(id: ToolId) -> Vec<ToolVersion>;
+    /// Findings about one tool, or all.
+    tool_findings(tool: Option<ToolId>) -> Vec<Finding>;
+    /// Every tool configuration with its rules in order.
+    tool_configs() -> Vec<ToolConfig>;
+    /// One tool configuration.
+    tool_config(id: ToolConfigId) -> Option<ToolConfig>;
+    /// What happens to tools nothing else speaks about.
+    defaults() -> Defaults;
+    /// Rules and switches of agents and keys.
+    subject_governance() -> Vec<(SubjectRef, SubjectGovernance)>;
+    /// Every workflow that is not deleted, by name.
+    workflows() -> Vec<Workflow>;
+    /// One workflow, deleted or not.
+    workflow(id: WorkflowId) -> Option<Workflow>;
+    /// Every person.
+    users() -> Vec<User>;
+    /// One person.
+    user(id: UserId) -> Option<User>;
+    /// Every key, newest first, revoked ones too.
+    keys() -> Vec<KeyRow>;
+    /// One key.
+    key(id: KeyId) -> Option<KeyRow>;
+    /// One request for a human decision.
+    approval(id: ApprovalId) -> Option<Approval>;
+    /// Requests, newest first.
+    approvals(filter: ApprovalFilter) -> Vec<Approval>;
+    /// A request's history, oldest first.
+    approval_events(id: ApprovalId) -> Vec<ApprovalEvent>;
+    /// Every policy version, newest first, without the documents.
+    policy_versions() -> Vec<PolicyVersion>;
+    /// One policy version with its document.
+    policy_version(id: Uuid) -> Option<PolicyVersion>;
+    /// One page of the journal.
+    records(filter: RecordFilter) -> Vec<Record>;
+    /// The payload of one record, opened and checked; `None` if there is none (any more).
+    record_payload(chain: WriterId, seq: u64) -> Option<Vec<u8>>;
+    /// The signed checkpoints, by chain and number.
+    checkpoints() -> Vec<proof::Checkpoint>;
+    /// The proof that one record is under a signed checkpoint; `None` if there is no such record or it
+    /// is not under a checkpoint yet.
+    inclusion(chain: WriterId, seq: u64) -> Option<proof::Inclusion>;
+}
+
+impl AccountStore {
+    /// Whose data.
+    pub fn id(&self) -> AccountId {
+        todo!()
+    }
+
+    #[expect(clippy::unused_async)]
+    async fn view(&self) -> Result<View<'_>> {
+        todo!()
+    }
+
+    /// The journal as lines of JSON, each with its line feed, that [`proof::verify`] can check anywhere.
+    pub fn export(&self, _options: ExportOptions) -> BoxStream<'static, Result<String>> {
+        todo!()
+    }
+
+    /// Verifies the journal where it lies.
+    pub async fn verify_journal(&self) -> Result<proof::VerifyReport> {
+        todo!()
+    }
+}

@@ -1,0 +1,172 @@
+//! The journal: every intent, outcome, decision and change, hash-chained per account and writer.
+
+use std::{fmt, str::FromStr};
+
+use preloop_types::{CallId, EntryKind, Hash, Subject, Timestamp, WriterId};
+use serde_json::value::RawValue;
+
+use crate::{Result, Tx, View, proof::Checkpoint};
+
+/// Where a record went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its place in this writer's chain, from 1.
+    pub seq: u64,
+    /// Its time; never before that of the record ahead of it.
+    pub at: Timestamp,
+}
+
+/// One record of the journal.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Whose chain.
+    pub chain: WriterId,
+    /// Its place in the chain, from 1.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EntryKind,
+    /// The governed call it belongs to.
+    pub call: Option<CallId>,
+    /// Who caused it.
+    pub subject: Subject,
+    /// The facts, as recorded.
+    pub body: Box<RawValue>,
+    /// Salted hash of the payload, if there was one.
+    pub payload_hash: Option<Hash>,
+    /// The hash of the record ahead of it; zeroes for the first.
+    pub prev_hash: Hash,
+    /// Its own.
+    pub row_hash: Hash,
+    /// Whether the payload is still there.
+    pub has_payload: bool,
+}
+
+impl Record {
+    /// The place after which the next page begins.
+    pub fn cursor(&self) -> RecordCursor {
+        RecordCursor { at: self.at, chain: self.chain, seq: self.seq }
+    }
+}
+
+/// A place in the journal of an account. Spelled `<micros>.<chain>.<seq>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordCursor {
+    /// The record's time.
+    pub at: Timestamp,
+    /// Its chain.
+    pub chain: WriterId,
+    /// Its place in the chain.
+    pub seq: u64,
+}
+
+impl fmt::Display for RecordCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.at.micros(), self.chain, self.seq)
+    }
+}
+
+impl FromStr for RecordCursor {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let read = || {
+            let mut parts = text.splitn(3, '.');
+            let at = Timestamp::from_micros(parts.next()?.parse().ok()?);
+            let chain = parts.next()?.parse().ok()?;
+            Some(Self { at, chain, seq: parts.next()?.parse().ok()? })
+        };
+        read().ok_or_else(|| crate::Error::Invalid(format!("`{text}` is not a place in the journal")))
+    }
+}
+
+/// Which way to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Newest first.
+    #[default]
+    NewestFirst,
+    /// Oldest first.
+    OldestFirst,
+}
+
+/// Which records to read.
+#[derive(Debug, Clone)]
+pub struct RecordFilter {
+    /// Only of these kinds; all when empty.
+    pub kinds: Vec<EntryKind>,
+    /// Only about this call.
+    pub call: Option<CallId>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// Only what follows this place in the given order.
+    pub after: Option<RecordCursor>,
+    /// Which way.
+    pub order: Order,
+    /// How many, at most 1000.
+    pub limit: u32,
+}
+
+impl Default for RecordFilter {
+    fn default() -> Self {
+        Self {
+            kinds: Vec::new(),
+            call: None,
+            since: None,
+            until: None,
+            after: None,
+            order: Order::NewestFirst,
+            limit: 100,
+        }
+    }
+}
+
+/// What to export. Times are widened to whole checkpoints.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExportOptions {
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// With the payloads that are still there, in clear; otherwise only their hashes.
+    pub payloads: bool,
+}
+
+/// What the journal has written since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Durable commits.
+    pub commits: u64,
+    /// Records in them.
+    pub records: u64,
+}
+
+impl View<'_> {
+    /// One page of records.
+    pub async fn records(&mut self, _filter: RecordFilter) -> Result<Vec<Record>> {
+        todo!()
+    }
+    /// The payload of one record, opened and checked; `None` if there is none (any more).
+    pub async fn record_payload(&mut self, _chain: WriterId, _seq: u64) -> Result<Option<Vec<u8>>> {
+        todo!()
+    }
+    /// The signed checkpoints, by chain and number.
+    pub async fn checkpoints(&mut self) -> Result<Vec<Checkpoint>> {
+        todo!()
+    }
+    /// The proof that one record is under a signed checkpoint; `None` if there is no such record or it
+    /// is not under a checkpoint yet.
+    pub async fn inclusion(&mut self, _chain: WriterId, _seq: u64) -> Result<Option<crate::proof::Inclusion>> {
+        todo!()
+    }
+}
+
+impl Tx<'_> {
+    /// Erases a payload and records that it was; false if there is none (any more).
+    pub async fn erase_payload(&mut self, _chain: WriterId, _seq: u64, _by: Subject) -> Result<bool> {
+        todo!()
+    }
+}
