@@ -1,1 +1,32 @@
 //! The governed call: identify, decide, ask, act under a permit, settle, prove.
+//!
+//! There is one path by which an agent's call has an effect, and it leads through
+//! [`Governor::admit`]: it decides on an immutable [`Snapshot`] of the account's configuration,
+//! records the intent durably and only then hands out a [`Permit`], which everything that reaches
+//! an upstream tool demands. Calls a human must decide become requests ([`Approvals`]) and come
+//! back through [`Approvals::redeem`], at most once.
+//!
+//! This crate knows no protocol, no HTTP and no channel. What it needs of the floors above it are
+//! the traits in `ports` and the outbox.
+
+mod approvals;
+pub mod config;
+mod error;
+mod governor;
+mod identify;
+mod notice;
+mod permit;
+mod ports;
+mod records;
+mod refusal;
+mod snapshot;
+
+pub use approvals::{Approvals, Decider, Held, Redeemed, StoredResult, Vote, Waited, request_line};
+pub use error::{Error, Result};
+pub use governor::{Admission, Governor, GovernorOptions};
+pub use identify::IdentifyError;
+pub use notice::{ApprovalNotice, Channel, Recipient};
+pub use permit::Permit;
+pub use ports::Executor;
+pub use refusal::{Refusal, RefusalKind};
+pub use snapshot::{CatalogueTool, Snapshot};

@@ -1,0 +1,268 @@
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant},
+};
+
+use preloop_store::{Event, Store};
+use preloop_types::{
+    AccountId, CallId, Decision, DecisionSource, EntryKind, Principal, Timestamp, ToolCall, Verdict,
+    WriterId,
+};
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Approvals, Error, Executor, Held, IdentifyError, Permit, Refusal, RefusalKind, Result, Snapshot,
+    approvals::Waiters,
+    config::{Config, ConfigOptions},
+    identify::Identities, permit::Granted, records, snapshot::Snapshots,
+};
+
+/// The one path every governed call takes. Cheap to clone.
+#[derive(Clone)]
+pub struct Governor(Arc<Inner>);
+
+pub(crate) struct Inner {
+    store: Store,
+    config: Config,
+    options: GovernorOptions,
+    identities: Identities,
+    snapshots: Snapshots,
+    pub(crate) waiters: Waiters,
+    executor: OnceLock<Weak<dyn Executor>>,
+}
+
+/// What the governor must know of its surroundings.
+#[derive(Debug, Clone)]
+pub struct GovernorOptions {
+    /// This process, as the journal knows it.
+    pub writer: WriterId,
+    /// Base of the links people get, without a trailing slash.
+    pub public_url: String,
+    /// Whether other nodes write to the same store.
+    pub shared_store: bool,
+    /// Whether mail can be sent; without it nobody is told by mail.
+    pub email: bool,
+    /// How long an approved call may wait to be carried out.
+    pub approved_ttl: Duration,
+    /// How long a claimed call may run before it counts as lost.
+    pub claim_lease: Duration,
+}
+
+/// The answer to a call.
+pub enum Admission {
+    /// Carry it out.
+    Granted(Permit),
+    /// A human is asked.
+    Held(Held),
+    /// No.
+    Refused(Refusal),
+}
+
+impl Governor {
+    /// A governor over `store`. Call [`Governor::run`] to keep it up to date.
+    pub fn new(store: Store, options: GovernorOptions, config: ConfigOptions) -> Self {
+        Self(Arc::new(Inner {
+            config: Config::new(store.clone(), config),
+            store,
+            options,
+            identities: Identities::default(),
+            snapshots: Snapshots::default(),
+            waiters: Waiters::default(),
+            executor: OnceLock::new(),
+        }))
+    }
+
+    /// What changes the configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Who carries out approved calls whose agent no longer waits. Set once, at start.
+    pub fn set_executor(&self, executor: Weak<dyn Executor>) {
+        if self.0.executor.set(executor).is_err() {
+            tracing::warn!("a second executor was ignored");
+        }
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The injected clock's time.
+    pub fn now(&self) -> Timestamp {
+        self.0.store.now()
+    }
+
+    /// Requests for a human decision.
+    pub fn approvals(&self) -> Approvals<'_> {
+        Approvals::new(self)
+    }
+
+    /// Who a credential belongs to.
+    pub async fn identify(&self, bearer: &str) -> Result<Arc<Principal>, IdentifyError> {
+        self.0.identities.identify(&self.0.store, bearer).await
+    }
+
+    /// The account's compiled configuration.
+    pub async fn snapshot(&self, account: AccountId) -> Result<Arc<Snapshot>> {
+        self.0.snapshots.get(&self.0.store, account).await
+    }
+
+    /// Decides a call. `Granted` means: allowed, and its intent is durable.
+    pub async fn admit(&self, who: &Arc<Principal>, call: ToolCall) -> Admission {
+        let snapshot = match self.snapshot(who.account).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Admission::Refused(unavailable(call.id, &error)),
+        };
+        let decision = snapshot.decide(who, &call, self.now());
+        match decision.verdict {
+            Verdict::Allow => self.grant(who, call, &decision, &snapshot).await,
+            Verdict::Deny => Admission::Refused(self.deny(who, &call, &decision, snapshot.version).await),
+            Verdict::Ask(workflow) => self.approvals().hold(who, call, &decision, &snapshot, workflow).await,
+        }
+    }
+
+    async fn grant(
+        &self,
+        who: &Arc<Principal>,
+        call: ToolCall,
+        decision: &Decision,
+        snapshot: &Snapshot,
+    ) -> Admission {
+        let server = call.tool.server_id.and_then(|id| snapshot.servers.get(&id).cloned());
+        let intent = records::decided(EntryKind::CallIntent, who, &call, decision, snapshot.version, None);
+        if let Err(error) = self.store().append(intent).await {
+            return Admission::Refused(unavailable(call.id, &error.into()));
+        }
+        Admission::Granted(Permit::new(Granted {
+            governor: self.clone(),
+            who: who.clone(),
+            call,
+            server,
+            approval: None,
+            started: Instant::now(),
+        }))
+    }
+
+    async fn deny(&self, who: &Principal, call: &ToolCall, decision: &Decision, policy: u64) -> Refusal {
+        let kind = match decision.source {
+            DecisionSource::NoWorkflow => RefusalKind::Misconfigured,
+            _ => RefusalKind::Denied,
+        };
+        let refusal = Refusal { call: call.id, kind, message: decision.reason.clone(), approval: None };
+        self.record_refusal(who, call, refusal, Some((decision, policy))).await
+    }
+
+    /// Records that a call was refused before the policy was asked, and hands the refusal on.
+    pub async fn refuse(&self, who: &Principal, call: &ToolCall, kind: RefusalKind, message: String) -> Refusal {
+        self.record_refusal(who, call, Refusal { call: call.id, kind, message, approval: None }, None).await
+    }
+
+    pub(crate) async fn record_refusal(
+        &self,
+        who: &Principal,
+        call: &ToolCall,
+        refusal: Refusal,
+        decision: Option<(&Decision, u64)>,
+    ) -> Refusal {
+        match self.store().append(records::refused(who, call, &refusal, decision)).await {
+            Ok(_) => refusal,
+            Err(error) => unavailable(call.id, &error.into()),
+        }
+    }
+
+    /// Keeps memory in step with the store, wakes waiters, carries out approved calls nobody waits
+    /// for, expires requests. Runs until `shutdown`.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut events = self.store().events();
+        let mut sweep = every(SWEEP_EVERY);
+        let mut resync = every(RESYNC_EVERY);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                event = events.recv() => match event {
+                    Ok(event) => self.react(event),
+                    Err(RecvError::Lagged(_)) => self.react(Event::Resync),
+                    Err(RecvError::Closed) => return,
+                },
+                _ = sweep.tick() => {
+                    if let Err(error) = self.approvals().sweep().await {
+                        tracing::warn!(%error, "approvals could not be swept");
+                    }
+                }
+                _ = resync.tick() => {
+                    if self.0.options.shared_store {
+                        self.react(Event::Resync);
+                    }
+                    if let Err(error) = self.approvals().carry_out_leftovers().await {
+                        tracing::warn!(%error, "approved calls could not be looked for");
+                    }
+                }
+            }
+        }
+    }
+
+    fn react(&self, event: Event) {
+        match event {
+            Event::ConfigChanged(account) => self.0.snapshots.forget(account),
+            Event::KeysChanged(account) => {
+                self.0.identities.forget(account);
+                self.0.snapshots.forget(account);
+            }
+            Event::ApprovalChanged { account, id } => {
+                let waited_for = self.0.waiters.wake(id);
+                let governor = self.clone();
+                tokio::spawn(async move {
+                    if waited_for {
+                        tokio::time::sleep(WAITERS_FIRST).await;
+                    }
+                    governor.approvals().carry_out_unattended(account, id).await;
+                });
+            }
+            Event::Resync => {
+                self.0.identities.forget_all();
+                self.0.snapshots.forget_all();
+                self.0.waiters.wake_all();
+            }
+        }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// Longest delay between a deadline and its effect.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// A node that missed a message catches up after this long.
+const RESYNC_EVERY: Duration = Duration::from_secs(5);
+/// How long a waiter has to claim what was approved before it is carried out without one.
+const WAITERS_FIRST: Duration = Duration::from_secs(2);
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
+impl Inner {
+    pub(crate) fn options(&self) -> &GovernorOptions {
+        &self.options
+    }
+
+    pub(crate) fn executor(&self) -> Option<Arc<dyn Executor>> {
+        self.executor.get().and_then(Weak::upgrade)
+    }
+}
+
+pub(crate) fn unavailable(call: CallId, error: &Error) -> Refusal {
+    tracing::error!(%call, %error, "a call was refused because it cannot be governed now");
+    Refusal {
+        call,
+        kind: RefusalKind::Unavailable,
+        message: format!("Preloop cannot decide or record this call now, so it was not carried out: {error}"),
+        approval: None,
+    }
+}

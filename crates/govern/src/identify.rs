@@ -1,0 +1,96 @@
+//! From a credential to a [`Principal`], in memory after first use.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use dashmap::DashMap;
+use preloop_store::{FoundKey, Store};
+use preloop_types::{AccountId, Hash, Principal, Timestamp};
+
+use crate::{Error, Result};
+
+/// Why a credential was not accepted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum IdentifyError {
+    /// It is unknown, revoked or its owner is not active. One answer for all: nothing is told
+    /// about credentials that exist.
+    #[error("the API key is not valid")]
+    Unknown,
+    /// It was valid once.
+    #[error("the API key has expired")]
+    Expired,
+    /// It cannot be checked now.
+    #[error(transparent)]
+    Unavailable(#[from] Error),
+}
+
+/// Credentials seen lately, by their hash. Only valid ones are kept, so a flood of guesses does
+/// not grow it.
+#[derive(Default)]
+pub(crate) struct Identities {
+    known: DashMap<Hash, Known>,
+    changes: AtomicU64,
+}
+
+struct Known {
+    principal: Arc<Principal>,
+    expires_at: Option<Timestamp>,
+}
+
+impl Identities {
+    pub(crate) async fn identify(&self, store: &Store, bearer: &str) -> Result<Arc<Principal>, IdentifyError> {
+        let hash = Hash::of(bearer);
+        if let Some(known) = self.known.get(&hash) {
+            return match known.expires_at {
+                Some(end) if end <= store.now() => Err(IdentifyError::Expired),
+                _ => Ok(known.principal.clone()),
+            };
+        }
+        let changes = self.changes.load(Ordering::Acquire);
+        let found = store.find_key(&hash).await.map_err(Error::from)?.ok_or(IdentifyError::Unknown)?;
+        let (id, expires_at) = (found.key.id, found.key.expires_at);
+        let principal = Arc::new(active(found, store.now())?);
+        store.touch_key(id);
+        self.known.insert(hash, Known { principal: principal.clone(), expires_at });
+        if self.changes.load(Ordering::Acquire) != changes {
+            // A key changed while this one was read; the next call reads it again.
+            self.known.remove(&hash);
+        }
+        Ok(principal)
+    }
+
+    pub(crate) fn forget(&self, account: AccountId) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.known.retain(|_, known| known.principal.account != account);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.known.clear();
+    }
+}
+
+/// The principal of a key that works now.
+pub(crate) fn active(found: FoundKey, now: Timestamp) -> Result<Principal, IdentifyError> {
+    let FoundKey { key, user } = found;
+    if key.revoked_at.is_some() || !user.is_active {
+        return Err(IdentifyError::Unknown);
+    }
+    if key.expires_at.is_some_and(|end| end <= now) {
+        return Err(IdentifyError::Expired);
+    }
+    Ok(Principal {
+        account: key.account,
+        user: user.id,
+        username: user.username,
+        key: key.id,
+        key_name: key.name,
+        scopes: key.scopes,
+        agent: key.agent,
+        session: key.session,
+        allowed_tools: key.allowed_tools,
+        allowed_servers: key.allowed_servers,
+    })
+}

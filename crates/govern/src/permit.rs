@@ -1,0 +1,89 @@
+//! The proof that a call was decided and recorded. Whoever reaches an upstream tool holds one.
+
+use std::{sync::Arc, time::Instant};
+
+use preloop_store::Approval;
+use preloop_types::{CallOutcome, OutcomeStatus, Principal, ToolCall, config::Server};
+
+use crate::{Governor, Result, records};
+
+/// One call that may be carried out, once. Only this crate makes one, and only after the intent is
+/// durable. Dropped without [`Permit::settle`], it is settled as `unknown`.
+#[must_use = "a permit is settled with the call's outcome"]
+pub struct Permit {
+    granted: Option<Granted>,
+}
+
+pub(crate) struct Granted {
+    pub(crate) governor: Governor,
+    pub(crate) who: Arc<Principal>,
+    pub(crate) call: ToolCall,
+    pub(crate) server: Option<Arc<Server>>,
+    pub(crate) approval: Option<Approval>,
+    pub(crate) started: Instant,
+}
+
+impl Permit {
+    pub(crate) fn new(granted: Granted) -> Self {
+        Self { granted: Some(granted) }
+    }
+
+    /// The call, with exactly the arguments that were decided.
+    pub fn call(&self) -> &ToolCall {
+        &self.granted().call
+    }
+
+    /// Where it goes; `None` for a built-in tool.
+    pub fn server(&self) -> Option<&Arc<Server>> {
+        self.granted().server.as_ref()
+    }
+
+    /// On whose behalf.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.granted().who
+    }
+
+    /// Records how the call ended. Durable when it returns.
+    pub async fn settle(mut self, outcome: &CallOutcome) -> Result<()> {
+        match self.granted.take() {
+            Some(granted) => granted.settle(outcome).await,
+            None => Ok(()),
+        }
+    }
+
+    #[expect(clippy::expect_used, reason = "only `settle` and `drop` empty a permit, and both consume it")]
+    fn granted(&self) -> &Granted {
+        self.granted.as_ref().expect("a permit is full until it is consumed")
+    }
+}
+
+impl Granted {
+    async fn settle(self, outcome: &CallOutcome) -> Result<()> {
+        let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let approval = self.approval.as_ref().map(|claim| claim.id);
+        let record = records::outcome(&self.who, &self.call, outcome, duration_us, approval);
+        match self.approval {
+            None => self.governor.store().append(record).await.map(drop).map_err(Into::into),
+            Some(claim) => self.governor.finish_claim(claim, outcome, record).await,
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(granted) = self.granted.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let unknown = CallOutcome {
+                status: OutcomeStatus::Unknown,
+                payload: None,
+                error: Some("the call was given up before its outcome was known".to_owned()),
+            };
+            let call = granted.call.id;
+            if let Err(error) = granted.settle(&unknown).await {
+                // The intent without an outcome says `unknown` by itself.
+                tracing::error!(%call, %error, "the outcome of an abandoned call could not be recorded");
+            }
+        });
+    }
+}

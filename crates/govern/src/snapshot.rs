@@ -1,0 +1,197 @@
+//! An account's configuration, compiled once and shared by every call until it changes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use dashmap::DashMap;
+use preloop_policy::{Facts, Ruleset, RulesetInput};
+use preloop_store::{Store, User};
+use preloop_types::{
+    AccountId, Decision, Hash, Principal, ServerId, Timestamp, ToolCall, ToolRef, UserId, WorkflowId,
+    config::{Defaults, PinState, Server, ServerStatus, Tool, ToolConfig, Workflow},
+};
+use tokio::sync::Mutex;
+
+use crate::Result;
+
+/// Everything about an account that decides calls. Immutable: a change makes a new one.
+pub struct Snapshot {
+    /// Changes exactly when the configuration does, on every node alike.
+    pub version: u64,
+    /// The compiled rules.
+    pub ruleset: Ruleset,
+    /// Servers by id.
+    pub servers: HashMap<ServerId, Arc<Server>>,
+    /// Tools that exist now, by the name agents call them by. Includes drifted ones.
+    pub tools: BTreeMap<String, Arc<CatalogueTool>>,
+    /// Configurations of tools.
+    pub configs: Vec<ToolConfig>,
+    /// Workflows by id.
+    pub workflows: HashMap<WorkflowId, Workflow>,
+    /// What happens to tools nothing else speaks about.
+    pub defaults: Defaults,
+    /// People by id.
+    pub users: HashMap<UserId, User>,
+}
+
+/// A tool with its server and the name the policy knows it by.
+pub struct CatalogueTool {
+    /// How policy and records name it.
+    pub reference: ToolRef,
+    /// Its row.
+    pub tool: Tool,
+    /// Its server.
+    pub server: Arc<Server>,
+}
+
+impl Snapshot {
+    /// What the policy says about a call at `now`.
+    pub fn decide(&self, who: &Principal, call: &ToolCall, now: Timestamp) -> Decision {
+        self.ruleset.decide(&Facts {
+            who,
+            tool: &call.tool,
+            arguments: &call.arguments,
+            justification: call.justification.as_deref(),
+            client: call.client.as_deref(),
+            call: call.id,
+            now,
+            discovered_at: self.tools.get(&*call.tool.exposed).map(|tool| tool.tool.discovered_at),
+        })
+    }
+
+    /// The tool an agent means by `exposed`, if it may know of it.
+    pub fn visible(&self, who: &Principal, exposed: &str) -> Option<&Arc<CatalogueTool>> {
+        self.tools.get(exposed).filter(|tool| tool.is_usable() && self.ruleset.visible(who, &tool.reference))
+    }
+
+    /// Who decides where no approver is named: the person the account began with.
+    pub fn owners(&self) -> Vec<UserId> {
+        let active = self.users.values().filter(|user| user.is_active);
+        active.map(|user| (user.created_at, user.id)).min().map(|(_, id)| id).into_iter().collect()
+    }
+
+    /// The server with this slug.
+    pub fn server(&self, slug: &str) -> Option<&Arc<Server>> {
+        self.servers.values().find(|server| server.slug == slug)
+    }
+
+    async fn load(store: &Store, account: AccountId) -> Result<Self> {
+        let rows = store.account(account);
+        let servers = rows.servers().await?;
+        let tools = rows.tools().await?;
+        let configs = rows.tool_configs().await?;
+        let workflows = rows.workflows().await?;
+        let defaults = rows.defaults().await?;
+        let governance = rows.subject_governance().await?;
+        let users = rows.users().await?;
+        let version = version(&(&servers, &tools, &configs, &workflows, &defaults, &governance));
+        let ruleset = Ruleset::compile(&RulesetInput {
+            version,
+            servers: &servers,
+            configs: &configs,
+            workflows: &workflows,
+            defaults: &defaults,
+            governance: &governance,
+        });
+        let servers: HashMap<_, _> = servers.into_iter().map(|server| (server.id, Arc::new(server))).collect();
+        let tools = tools
+            .into_iter()
+            .filter(|tool| tool.removed_at.is_none())
+            .filter_map(|tool| {
+                let server = servers.get(&tool.server_id)?.clone();
+                Some((tool.exposed_name.clone(), Arc::new(CatalogueTool::new(tool, server))))
+            })
+            .collect();
+        Ok(Self {
+            version,
+            ruleset,
+            servers,
+            tools,
+            configs,
+            workflows: workflows.into_iter().map(|workflow| (workflow.id, workflow)).collect(),
+            defaults,
+            users: users.into_iter().map(|user| (user.id, user)).collect(),
+        })
+    }
+}
+
+impl CatalogueTool {
+    fn new(tool: Tool, server: Arc<Server>) -> Self {
+        let reference = ToolRef {
+            id: Some(tool.id),
+            server_id: Some(server.id),
+            server: server.slug.as_str().into(),
+            name: tool.upstream_name.as_str().into(),
+            exposed: tool.exposed_name.as_str().into(),
+            definition: tool.pinned_hash,
+        };
+        Self { reference, tool, server }
+    }
+
+    /// Whether its definition is the pinned one and its server is switched on.
+    pub fn is_usable(&self) -> bool {
+        self.tool.pin == PinState::Pinned && self.server.status != ServerStatus::Disabled
+    }
+}
+
+/// A number that stands for the content, so that replicas agree on it without talking. What a
+/// scan notes about a server (its errors, when it was seen) decides nothing and is left out.
+fn version(content: &(&Vec<Server>, &Vec<Tool>, &Vec<ToolConfig>, &Vec<Workflow>, &Defaults, &impl serde::Serialize)) -> u64 {
+    let (servers, tools, configs, workflows, defaults, governance) = content;
+    let servers: Vec<_> = servers
+        .iter()
+        .map(|s| (s.id, &s.slug, s.status == ServerStatus::Disabled, &s.transport, &s.auth, &s.settings))
+        .collect();
+    let tools: Vec<_> = tools.iter().map(|t| (t.id, &t.exposed_name, t.pinned_hash, t.pin, t.removed_at)).collect();
+    let bytes = serde_json::to_vec(&(servers, tools, configs, workflows, defaults, governance)).unwrap_or_default();
+    let hash = Hash::of(bytes);
+    // 53 bits, so that it survives readers that hold numbers as doubles.
+    u64::from_be_bytes(hash.0[..8].try_into().unwrap_or_default()) >> 11
+}
+
+/// The newest snapshot of each account.
+#[derive(Default)]
+pub(crate) struct Snapshots {
+    current: DashMap<AccountId, Arc<Snapshot>>,
+    changes: AtomicU64,
+    loading: Mutex<()>,
+}
+
+impl Snapshots {
+    /// The account's snapshot; from memory unless it changed.
+    pub(crate) async fn get(&self, store: &Store, account: AccountId) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.current.get(&account) {
+            return Ok(snapshot.clone());
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        loop {
+            if let Some(snapshot) = self.current.get(&account) {
+                return Ok(snapshot.clone());
+            }
+            let changes = self.changes.load(Ordering::Acquire);
+            let snapshot = Arc::new(Snapshot::load(store, account).await?);
+            self.current.insert(account, snapshot.clone());
+            if self.changes.load(Ordering::Acquire) == changes {
+                return Ok(snapshot);
+            }
+            // It changed while it was read.
+            self.current.remove(&account);
+        }
+    }
+
+    /// The next call reads the configuration anew.
+    pub(crate) fn forget(&self, account: AccountId) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.current.remove(&account);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        self.current.clear();
+    }
+}
