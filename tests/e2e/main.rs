@@ -1,2 +1,14 @@
-//! End-to-end tests.
-#![cfg(test)]
+//! Stories that a user could tell, played against the real binary.
+//!
+//! Upstream servers are a mock that counts what reaches it, or real ones; agents are our own small
+//! client, which hides nothing, or the official SDKs.
+
+mod approvals;
+mod conformance;
+mod crash;
+mod faults;
+mod fidelity;
+mod hostile;
+mod joining;
+mod rig;
+mod sdks;
