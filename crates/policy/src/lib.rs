@@ -5,6 +5,11 @@
 //! database, no network, no clock, and must never learn of them. There is one evaluator,
 //! [`Ruleset::decide`]; every path that needs a decision takes it from there.
 
+mod condition;
+mod decide;
+pub mod engine;
+mod json;
 mod ruleset;
+mod suggest;
 
 pub use ruleset::{Facts, RuleProblem, Ruleset, RulesetInput};

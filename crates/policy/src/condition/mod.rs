@@ -1,0 +1,105 @@
+//! One rule's condition: compiled when the configuration changes, asked on every call.
+
+mod quick;
+mod reading;
+pub(crate) mod simple;
+
+use preloop_types::config::Language;
+
+#[cfg(test)]
+pub(crate) use self::reading::value;
+pub(crate) use self::reading::{Arguments, Reading};
+use self::{quick::Quick, reading::Root, simple::Simple};
+use crate::{
+    engine::{BigStack, EvalError, Library, Parsed, Program, SyntaxError, free_variables, parse},
+    suggest::nearest,
+};
+
+/// When a rule matches.
+#[derive(Debug)]
+pub(crate) enum Condition {
+    /// Always: the rule has no condition.
+    Always,
+    Simple(Simple),
+    Cel(Box<Cel>),
+    /// It does not compile; asking it is an error.
+    Broken(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Cel {
+    program: Program,
+    roots: Vec<Root>,
+    /// Answers the common shapes without the interpreter.
+    quick: Option<Quick>,
+}
+
+impl Condition {
+    /// Compiles a rule's condition and puts what it needs into `library`.
+    pub(crate) fn compile(
+        expression: Option<&str>,
+        language: Language,
+        library: &mut Library,
+        stack: &BigStack,
+    ) -> Result<Self, SyntaxError> {
+        let Some(text) = expression.map(str::trim).filter(|text| !text.is_empty()) else {
+            return Ok(Condition::Always);
+        };
+        match language {
+            Language::Simple => Simple::parse(text).map(Condition::Simple),
+            Language::Cel => {
+                let parsed = parse_cel(text, stack)?;
+                let program = parsed.compile()?;
+                library.add(&program);
+                let roots = program.variables().iter().filter_map(|name| Root::named(name)).collect();
+                let quick = Quick::of(&parsed.expression);
+                Ok(Condition::Cel(Box::new(Cel { program, roots, quick })))
+            }
+        }
+    }
+
+    /// Whether it holds for the call that `reading` reads.
+    pub(crate) fn matches<'d>(&self, reading: &mut Reading<'d>) -> Result<bool, EvalError> {
+        match self {
+            Condition::Always => Ok(true),
+            Condition::Broken(why) => Err(EvalError(why.clone())),
+            Condition::Simple(simple) => match simple.constant() {
+                Some(answer) => Ok(answer),
+                None => Ok(simple.matches(reading.arguments()?)),
+            },
+            Condition::Cel(cel) => {
+                if let Some(quick) = &cel.quick
+                    && let Some(answer) = quick.matches(reading.arguments()?)
+                {
+                    return Ok(answer);
+                }
+                cel.program.matches(reading.bindings(&cel.roots)?)
+            }
+        }
+    }
+}
+
+/// Parses `text` as a CEL condition: an expression over the variables a call has.
+pub(crate) fn parse_cel(text: &str, stack: &BigStack) -> Result<Parsed, SyntaxError> {
+    let parsed = parse(text, stack)?;
+    for (name, id) in free_variables(&parsed.expression) {
+        if Root::named(&name).is_none() {
+            let hint =
+                nearest(&name, Root::NAMES.iter().copied()).map_or_else(|| format!("args.{name}"), str::to_owned);
+            return Err(SyntaxError {
+                message: format!("`{name}` is not known here; did you mean `{hint}`?"),
+                span: parsed.span(id),
+            });
+        }
+    }
+    Ok(parsed)
+}
+
+/// The language of a condition that does not say: simple if it can be read so, else CEL.
+pub(crate) fn infer_language(text: &str) -> Language {
+    match Simple::parse(text.trim()) {
+        // `user.id == "x"` is about the caller, not about an argument called `user`.
+        Ok(simple) if text.trim_start().starts_with("args.") || !simple.means_variable() => Language::Simple,
+        _ => Language::Cel,
+    }
+}
