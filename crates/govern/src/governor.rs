@@ -5,7 +5,7 @@ use std::{
 
 use preloop_store::{Event, Store};
 use preloop_types::{
-    AccountId, CallId, Decision, DecisionSource, EntryKind, Principal, Timestamp, ToolCall, Verdict,
+    AccountId, CallId, Decision, DecisionSource, EntryKind, Principal, Timestamp, ToolCall, Verdict, WorkflowId,
     WriterId,
 };
 use tokio::sync::broadcast::error::RecvError;
@@ -15,7 +15,10 @@ use crate::{
     Approvals, Error, Executor, Held, IdentifyError, Permit, Refusal, RefusalKind, Result, Snapshot,
     approvals::Waiters,
     config::{Config, ConfigOptions},
-    identify::Identities, permit::Granted, records, snapshot::Snapshots,
+    identify::Identities,
+    permit::Granted,
+    records,
+    snapshot::Snapshots,
 };
 
 /// The one path every governed call takes. Cheap to clone.
@@ -124,13 +127,21 @@ impl Governor {
         }
     }
 
-    async fn grant(
-        &self,
-        who: &Arc<Principal>,
-        call: ToolCall,
-        decision: &Decision,
-        snapshot: &Snapshot,
-    ) -> Admission {
+    /// Puts a call before a human whatever the rules allow; what they deny stays denied.
+    pub async fn ask(&self, who: &Arc<Principal>, call: ToolCall, workflow: WorkflowId, reason: String) -> Admission {
+        let snapshot = match self.snapshot(who.account).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Admission::Refused(unavailable(call.id, &error)),
+        };
+        let decision = snapshot.decide(who, &call, self.now());
+        if decision.verdict == Verdict::Deny {
+            return Admission::Refused(self.deny(who, &call, &decision, snapshot.version).await);
+        }
+        let asked = Decision { verdict: Verdict::Ask(workflow), reason, ..decision };
+        self.approvals().hold(who, call, &asked, &snapshot, workflow).await
+    }
+
+    async fn grant(&self, who: &Arc<Principal>, call: ToolCall, decision: &Decision, snapshot: &Snapshot) -> Admission {
         let server = call.tool.server_id.and_then(|id| snapshot.servers.get(&id).cloned());
         let intent = records::decided(EntryKind::CallIntent, who, &call, decision, snapshot.version, None);
         if let Err(error) = self.store().append(intent).await {

@@ -12,7 +12,8 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput};
 use preloop_store::{Store, User};
 use preloop_types::{
-    AccountId, Decision, Hash, Principal, ServerId, Timestamp, ToolCall, ToolRef, UserId, WorkflowId,
+    AccountId, Decision, DecisionSource, Hash, Principal, ServerId, Timestamp, ToolCall, ToolRef, UserId, Verdict,
+    WorkflowId,
     config::{Defaults, PinState, Server, ServerStatus, Tool, ToolConfig, Workflow},
 };
 use tokio::sync::Mutex;
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub servers: HashMap<ServerId, Arc<Server>>,
     /// Tools that exist now, by the name agents call them by. Includes drifted ones.
     pub tools: BTreeMap<String, Arc<CatalogueTool>>,
+    /// The same tools by their server's slug and the name it gives them.
+    pub tools_by_server: HashMap<String, BTreeMap<String, Arc<CatalogueTool>>>,
     /// Configurations of tools.
     pub configs: Vec<ToolConfig>,
     /// Workflows by id.
@@ -52,6 +55,9 @@ pub struct CatalogueTool {
 impl Snapshot {
     /// What the policy says about a call at `now`.
     pub fn decide(&self, who: &Principal, call: &ToolCall, now: Timestamp) -> Decision {
+        if call.tool.server_id.is_none() && self.ruleset.config(&call.tool).is_none() {
+            return built_in();
+        }
         self.ruleset.decide(&Facts {
             who,
             tool: &call.tool,
@@ -64,9 +70,9 @@ impl Snapshot {
         })
     }
 
-    /// The tool an agent means by `exposed`, if it may know of it.
-    pub fn visible(&self, who: &Principal, exposed: &str) -> Option<&Arc<CatalogueTool>> {
-        self.tools.get(exposed).filter(|tool| tool.is_usable() && self.ruleset.visible(who, &tool.reference))
+    /// Whether `who` may know of a tool. What lists tools and what calls them ask the same.
+    pub fn is_visible(&self, who: &Principal, tool: &CatalogueTool) -> bool {
+        tool.server.status != ServerStatus::Disabled && self.ruleset.visible(who, &tool.reference)
     }
 
     /// Who decides where no approver is named: the person the account began with.
@@ -99,19 +105,21 @@ impl Snapshot {
             governance: &governance,
         });
         let servers: HashMap<_, _> = servers.into_iter().map(|server| (server.id, Arc::new(server))).collect();
-        let tools = tools
-            .into_iter()
-            .filter(|tool| tool.removed_at.is_none())
-            .filter_map(|tool| {
-                let server = servers.get(&tool.server_id)?.clone();
-                Some((tool.exposed_name.clone(), Arc::new(CatalogueTool::new(tool, server))))
-            })
-            .collect();
+        let mut by_exposed = BTreeMap::new();
+        let mut tools_by_server: HashMap<String, BTreeMap<_, _>> = HashMap::new();
+        for tool in tools.into_iter().filter(|tool| tool.removed_at.is_none()) {
+            let Some(server) = servers.get(&tool.server_id) else { continue };
+            let tool = Arc::new(CatalogueTool::new(tool, server.clone()));
+            let of_server = tools_by_server.entry(server.slug.clone()).or_default();
+            of_server.insert(tool.tool.upstream_name.clone(), tool.clone());
+            by_exposed.insert(tool.tool.exposed_name.clone(), tool);
+        }
         Ok(Self {
             version,
             ruleset,
             servers,
-            tools,
+            tools: by_exposed,
+            tools_by_server,
             configs,
             workflows: workflows.into_iter().map(|workflow| (workflow.id, workflow)).collect(),
             defaults,
@@ -133,15 +141,27 @@ impl CatalogueTool {
         Self { reference, tool, server }
     }
 
-    /// Whether its definition is the pinned one and its server is switched on.
-    pub fn is_usable(&self) -> bool {
-        self.tool.pin == PinState::Pinned && self.server.status != ServerStatus::Disabled
+    /// Whether its definition is the pinned one.
+    pub fn is_pinned(&self) -> bool {
+        self.tool.pin == PinState::Pinned
+    }
+}
+
+/// Our own tools reach nothing: they are there unless a configuration says otherwise.
+fn built_in() -> Decision {
+    Decision {
+        verdict: Verdict::Allow,
+        rule: None,
+        source: DecisionSource::AccountDefault,
+        reason: "built-in tool".to_owned(),
     }
 }
 
 /// A number that stands for the content, so that replicas agree on it without talking. What a
 /// scan notes about a server (its errors, when it was seen) decides nothing and is left out.
-fn version(content: &(&Vec<Server>, &Vec<Tool>, &Vec<ToolConfig>, &Vec<Workflow>, &Defaults, &impl serde::Serialize)) -> u64 {
+fn version(
+    content: &(&Vec<Server>, &Vec<Tool>, &Vec<ToolConfig>, &Vec<Workflow>, &Defaults, &impl serde::Serialize),
+) -> u64 {
     let (servers, tools, configs, workflows, defaults, governance) = content;
     let servers: Vec<_> = servers
         .iter()

@@ -55,9 +55,7 @@ impl Approvals<'_> {
                  configure one",
                 call.tool.exposed
             );
-            return Admission::Refused(
-                self.governor.refuse(who, &call, RefusalKind::Misconfigured, message).await,
-            );
+            return Admission::Refused(self.governor.refuse(who, &call, RefusalKind::Misconfigured, message).await);
         };
         let arguments = match canonical_json(call.arguments.get()) {
             Ok(arguments) => Hash::of(arguments),
@@ -115,6 +113,9 @@ impl Approvals<'_> {
                 })
             })
             .await?;
+        if !joined.created {
+            self.wanted(joined.approval.id);
+        }
         let approvers = joined.approval.approvers.iter().filter_map(|id| asked.snapshot.users.get(id));
         Ok(Held {
             channels: self.channels(asked.workflow),
@@ -135,12 +136,7 @@ impl Approvals<'_> {
     }
 
     /// One notice per channel and recipient, each link with a token of its own.
-    async fn announcements(
-        &self,
-        who: &Principal,
-        asked: &Asked<'_>,
-        request: &Request,
-    ) -> Result<Vec<Announcement>> {
+    async fn announcements(&self, who: &Principal, asked: &Asked<'_>, request: &Request) -> Result<Vec<Announcement>> {
         let options = self.governor.inner().options();
         let recipients = self.recipients(who, asked, request).await?;
         Ok(recipients

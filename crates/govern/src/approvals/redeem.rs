@@ -105,11 +105,11 @@ impl Approvals<'_> {
         call: &ToolCall,
         message: String,
     ) -> Result<Redeemed> {
-        let refusal =
-            Refusal { call: call.id, kind: RefusalKind::ApprovalStale, message, approval: Some(approval.id) };
+        let refusal = Refusal { call: call.id, kind: RefusalKind::ApprovalStale, message, approval: Some(approval.id) };
         let record = records::refused(who, call, &refusal, None);
         let (account, id, writer) = (approval.account, approval.id, self.governor.inner().options().writer);
-        let stored = StoredResult { status: OutcomeStatus::NotSent, result: None, error: Some(refusal.message.clone()) };
+        let stored =
+            StoredResult { status: OutcomeStatus::NotSent, result: None, error: Some(refusal.message.clone()) };
         let kept = stored.to_json();
         let now = self.governor.now();
         self.governor
@@ -131,10 +131,7 @@ impl Approvals<'_> {
 
     /// Notes that the agent got the answer: the next identical call is a new request.
     pub async fn delivered(&self, account: AccountId, id: ApprovalId) -> Result<()> {
-        self.governor
-            .store()
-            .write(account, move |tx| Box::pin(async move { tx.mark_delivered(id).await }))
-            .await?;
+        self.governor.store().write(account, move |tx| Box::pin(async move { tx.mark_delivered(id).await })).await?;
         Ok(())
     }
 }
@@ -196,10 +193,12 @@ impl Governor {
 fn stale(snapshot: &Snapshot, approval: &Approval, who: &Principal, decision: &Decision) -> Option<String> {
     let exposed = &approval.tool.exposed;
     if approval.tool.server_id.is_some() {
-        let Some(tool) = snapshot.visible(who, exposed) else {
+        let tool = snapshot.tools.get(&**exposed).filter(|tool| snapshot.is_visible(who, tool));
+        let Some(tool) = tool else {
             return Some(format!("Tool '{exposed}' is no longer available"));
         };
-        if tool.reference.definition != approval.tool.definition || tool.reference.id != approval.tool.id {
+        let same = tool.reference.id == approval.tool.id && tool.reference.definition == approval.tool.definition;
+        if !same || !tool.is_pinned() {
             return Some(format!("The definition of tool '{exposed}' changed after the call was approved"));
         }
     }
@@ -237,4 +236,3 @@ fn outcome_unknown(approval: &Approval) -> Refusal {
                    asking for another";
     refusal(approval, RefusalKind::OutcomeUnknown, message.to_owned())
 }
-

@@ -45,7 +45,8 @@ impl Approvals<'_> {
                     let now = tx.now();
                     for approval in tx.resolve_expired(now).await? {
                         tx.record(resolved(&approval, Subject::default(), None));
-                        tx.add_approval_event(approval.id, "expired", Some("nobody decided in time"), None, None).await?;
+                        tx.add_approval_event(approval.id, "expired", Some("nobody decided in time"), None, None)
+                            .await?;
                         tx.emit(Event::ApprovalChanged { account, id: approval.id });
                     }
                     Ok(())
@@ -99,7 +100,8 @@ impl Approvals<'_> {
     /// The principal as it is now: a revoked key's approved calls do not run.
     async fn requester(&self, approval: &Approval) -> Result<Option<Arc<Principal>>> {
         let rows = self.governor.store().account(approval.account);
-        let (Some(key), Some(user)) = (rows.key(approval.requester.key).await?, rows.user(approval.requester.user).await?)
+        let (Some(key), Some(user)) =
+            (rows.key(approval.requester.key).await?, rows.user(approval.requester.user).await?)
         else {
             return Ok(None);
         };

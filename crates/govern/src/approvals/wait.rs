@@ -8,7 +8,7 @@ use std::{
 
 use dashmap::DashMap;
 use preloop_store::{Approval, ApprovalStatus, ExecutionState};
-use preloop_types::{AccountId, ApprovalId};
+use preloop_types::{AccountId, ApprovalId, Principal, Subject};
 use tokio::sync::Notify;
 
 use super::Approvals;
@@ -26,6 +26,8 @@ pub enum Waited {
 #[derive(Default)]
 pub(crate) struct Waiters {
     waiting: DashMap<ApprovalId, Arc<Bell>>,
+    /// How often agents that gave a request up came back for it.
+    returns: DashMap<ApprovalId, u64>,
 }
 
 #[derive(Default)]
@@ -45,6 +47,13 @@ impl Waiters {
     pub(crate) fn wake_all(&self) {
         for bell in &self.waiting {
             bell.notify.notify_waiters();
+        }
+    }
+
+    /// Notes that an agent still wants an answer it had given up.
+    pub(crate) fn wanted(&self, id: ApprovalId) {
+        if let Some(mut returns) = self.returns.get_mut(&id) {
+            *returns += 1;
         }
     }
 
@@ -88,6 +97,34 @@ impl Approvals<'_> {
                 return Ok(Waited::StillPending(approval));
             }
         }
+    }
+}
+
+/// How long an agent that gave a call up may take to repeat it. Clients whose patience ends cancel
+/// and call again; one that means it does not come back.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(30);
+
+impl Approvals<'_> {
+    /// The agent gave the held call up. The request is withdrawn unless the agent comes back for
+    /// it, by repeating the call or asking for its status, or a person has decided.
+    pub fn given_up(&self, who: &Principal, id: ApprovalId) {
+        let (governor, account, subject) = (self.governor.clone(), who.account, Subject::from(who));
+        let before = *governor.inner().waiters.returns.entry(id).or_default();
+        tokio::spawn(async move {
+            tokio::time::sleep(COMES_BACK_WITHIN).await;
+            let after = governor.inner().waiters.returns.remove(&id).map(|(_, returns)| returns);
+            if after != Some(before) {
+                return;
+            }
+            if let Err(error) = governor.approvals().cancel(account, subject, id, "cancelled by the agent").await {
+                tracing::warn!(approval = %id, %error, "a request its agent gave up could not be withdrawn");
+            }
+        });
+    }
+
+    /// Notes that the agent still wants the answer.
+    pub fn wanted(&self, id: ApprovalId) {
+        self.governor.inner().waiters.wanted(id);
     }
 }
 
