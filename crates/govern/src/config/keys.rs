@@ -1,0 +1,173 @@
+//! API keys: made here, shown once, kept as a hash.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use preloop_store::KeyRow;
+use preloop_types::{Hash, KeyId, Principal, Scope, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use super::{
+    Config, ConfigError, Result, limits,
+    record::{Actor, What},
+};
+
+/// A key to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewApiKey {
+    /// Unique among the account's keys that are not revoked.
+    pub name: String,
+    /// `mcp:read`, `mcp:write`, `admin`; the first two when empty.
+    pub scopes: Vec<String>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// The only tools it may see.
+    pub allowed_tools: Option<Vec<String>>,
+    /// The only servers whose tools it may see.
+    pub allowed_servers: Option<Vec<String>>,
+}
+
+/// A new secret and what is kept of it.
+pub struct MintedKey {
+    /// `pl_` and 43 characters of 32 random bytes.
+    pub secret: SecretString,
+    /// What it is looked up by.
+    pub hash: Hash,
+    /// What people recognise it by.
+    pub prefix: String,
+}
+
+impl MintedKey {
+    /// A fresh secret.
+    pub fn new() -> Self {
+        let bytes: [u8; 32] = rand::random();
+        Self::preset(SecretString::from(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// A secret chosen elsewhere.
+    pub fn preset(secret: SecretString) -> Self {
+        let text = secret.expose_secret();
+        let (hash, prefix) = (Hash::of(text), text.chars().take(PREFIX_SHOWN).collect());
+        Self { secret, hash, prefix }
+    }
+}
+
+impl Default for MintedKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const PREFIX: &str = "pl_";
+const PREFIX_SHOWN: usize = 12;
+
+/// A key as the journal shows it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    prefix: &'a str,
+    scopes: &'a [Scope],
+    allowed_tools: &'a Option<Vec<String>>,
+    allowed_servers: &'a Option<Vec<String>>,
+    expires_at: Option<Timestamp>,
+}
+
+impl<'a> From<&'a KeyRow> for Shown<'a> {
+    fn from(row: &'a KeyRow) -> Self {
+        Shown {
+            name: &row.name,
+            prefix: &row.prefix,
+            scopes: &row.scopes,
+            allowed_tools: &row.allowed_tools,
+            allowed_servers: &row.allowed_servers,
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+impl Config {
+    /// Makes a key for the caller. It can do no more than the caller's own.
+    pub async fn create_key(&self, who: &Principal, new: NewApiKey) -> Result<(KeyRow, SecretString)> {
+        let by = Actor::from(who);
+        let user = who.user;
+        let scopes = scopes(who, &new.scopes)?;
+        let name = limits::name("name", &new.name)?;
+        for list in [&new.allowed_tools, &new.allowed_servers].into_iter().flatten() {
+            limits::count("allowed_tools", list.len(), 1_000)?;
+            list.iter().try_for_each(|name| limits::named("allowed_tools", name, 256).map(drop))?;
+        }
+        let minted = MintedKey::new();
+        let (hash, prefix) = (minted.hash, minted.prefix);
+        let row = self
+            .change(who.account, move |tx| {
+                Box::pin(async move {
+                    let keys = tx.keys().await?;
+                    let live: Vec<_> = keys.iter().filter(|key| key.revoked_at.is_none()).collect();
+                    limits::room("API keys", live.len(), limits::KEYS_MAX)?;
+                    if live.iter().any(|key| key.name == name) {
+                        return Err(ConfigError::Refused(format!("an API key named `{name}` already exists")));
+                    }
+                    if new.expires_at.is_some_and(|end| end <= tx.now()) {
+                        return Err(ConfigError::invalid("expires_at", "is in the past"));
+                    }
+                    let row = KeyRow {
+                        id: KeyId::new(tx.now()),
+                        account: by.account,
+                        user,
+                        name,
+                        hash,
+                        prefix,
+                        scopes,
+                        agent: None,
+                        session: None,
+                        allowed_tools: new.allowed_tools,
+                        allowed_servers: new.allowed_servers,
+                        expires_at: new.expires_at,
+                        last_used_at: None,
+                        revoked_at: None,
+                        created_at: tx.now(),
+                    };
+                    tx.insert_key(&row).await?;
+                    let shown = Shown::from(&row);
+                    by.credential_changed(tx, What::ApiKey, (row.id.0, &row.name), None::<&Shown<'_>>, Some(&shown));
+                    Ok(row)
+                })
+            })
+            .await?;
+        Ok((row, minted.secret))
+    }
+
+    /// Revokes a key for good. What it is doing now ends with its next call.
+    pub async fn revoke_key(&self, who: &Principal, id: KeyId) -> Result<()> {
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                let row = tx.key(id).await?.ok_or(ConfigError::NotFound("API key"))?;
+                if tx.revoke_key(id).await? {
+                    let shown = Shown::from(&row);
+                    by.credential_changed(tx, What::ApiKey, (id.0, &row.name), Some(&shown), None::<&Shown<'_>>);
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+fn scopes(who: &Principal, words: &[String]) -> Result<Vec<Scope>> {
+    if words.is_empty() {
+        return Ok(vec![Scope::McpRead, Scope::McpWrite]);
+    }
+    let mut scopes = Vec::new();
+    for word in words {
+        let scope = Scope::parse(word).ok_or_else(|| {
+            ConfigError::Refused(format!("scope `{word}` is not one of `mcp:read`, `mcp:write`, `admin`"))
+        })?;
+        if !who.has_scope(Scope::Admin) && !who.has_scope(scope) {
+            return Err(ConfigError::Forbidden(format!("your own credential does not have scope `{word}`")));
+        }
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    Ok(scopes)
+}

@@ -1,0 +1,129 @@
+//! How large configuration may get. Every text a person can set passes through here.
+
+use url::Url;
+
+use super::{ConfigError, Result};
+
+pub(super) const NAME_MAX: usize = 100;
+pub(super) const TEXT_MAX: usize = 2_000;
+pub(super) const URL_MAX: usize = 1_024;
+pub(super) const SECRET_MAX: usize = 16 * 1_024;
+pub(super) const JSON_BYTES_MAX: usize = 64 * 1_024;
+pub(super) const ITEMS_MAX: usize = 100;
+pub(super) const SERVERS_MAX: usize = 500;
+pub(super) const TOOL_CONFIGS_MAX: usize = 10_000;
+pub(super) const RULES_MAX: usize = 500;
+pub(super) const WORKFLOWS_MAX: usize = 500;
+pub(super) const KEYS_MAX: usize = 10_000;
+
+/// A name: trimmed, not empty, one line, at most [`NAME_MAX`] characters.
+pub(super) fn name(field: &str, value: &str) -> Result<String> {
+    named(field, value, NAME_MAX)
+}
+
+/// A name of at most `max` characters.
+pub(super) fn named(field: &str, value: &str, max: usize) -> Result<String> {
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(ConfigError::invalid(field, "is empty"));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(ConfigError::invalid(field, "holds a control character"));
+    }
+    text(field, value, max)
+}
+
+/// A text of at most `max` characters.
+pub(super) fn text(field: &str, value: &str, max: usize) -> Result<String> {
+    if value.contains('\0') {
+        return Err(ConfigError::invalid(field, "holds a NUL character"));
+    }
+    match value.chars().count() {
+        length if length > max => {
+            Err(ConfigError::invalid(field, format!("is {length} characters long; at most {max} are allowed")))
+        }
+        _ => Ok(value.to_owned()),
+    }
+}
+
+/// At most `max` items.
+pub(super) fn count(field: &str, length: usize, max: usize) -> Result<()> {
+    if length > max {
+        return Err(ConfigError::invalid(field, format!("has {length} items; at most {max} are allowed")));
+    }
+    Ok(())
+}
+
+/// A number between two others.
+pub(super) fn range(field: &str, value: u64, min: u64, max: u64) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::invalid(field, format!("`{value}` is not between {min} and {max}")))
+}
+
+/// The account has room for one more.
+pub(super) fn room(what: &str, have: usize, max: usize) -> Result<()> {
+    if have >= max {
+        return Err(ConfigError::Refused(format!("an account holds at most {max} {what}; remove some first")));
+    }
+    Ok(())
+}
+
+/// An `http` or `https` URL without credentials in it. Where it leads to is checked when it is
+/// fetched, since names may change their addresses.
+pub(super) fn url(field: &str, value: &str) -> Result<String> {
+    let value = named(field, value, URL_MAX)?;
+    let url = Url::parse(&value).map_err(|error| ConfigError::invalid(field, format!("is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(ConfigError::invalid(field, format!("scheme `{}` is not `http` or `https`", url.scheme())));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(ConfigError::invalid(field, "names no host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(ConfigError::invalid(field, "holds credentials; put them into `auth_config`"));
+    }
+    if url.fragment().is_some() {
+        return Err(ConfigError::invalid(field, "has a fragment"));
+    }
+    Ok(value)
+}
+
+/// A header name that may be set on requests to an upstream or a webhook.
+pub(super) fn header_name(field: &str, value: &str) -> Result<String> {
+    const OURS: &[&str] = &[
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "accept",
+        "mcp-session-id",
+        "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
+        "last-event-id",
+    ];
+    let value = named(field, value, NAME_MAX)?;
+    let token = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    if !token {
+        return Err(ConfigError::invalid(field, format!("`{value}` is not a header name")));
+    }
+    if OURS.contains(&value.to_ascii_lowercase().as_str()) {
+        return Err(ConfigError::invalid(field, format!("header `{value}` is set by Preloop itself")));
+    }
+    Ok(value)
+}
+
+/// An e-mail address, roughly: what mail servers say decides.
+pub(super) fn email(field: &str, value: &str) -> Result<String> {
+    let value = named(field, value, 254)?;
+    let plausible = value.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && domain.contains('.') | (domain == "localhost") && !domain.contains('@')
+    }) && !value.chars().any(char::is_whitespace);
+    if plausible { Ok(value) } else { Err(ConfigError::invalid(field, format!("`{value}` is not an e-mail address"))) }
+}

@@ -1,0 +1,327 @@
+//! Approval workflows.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use preloop_store::{SecretOwner, Tx};
+use preloop_types::{
+    Principal, UserId, WorkflowId,
+    config::{Channels, RuleAction, WebhookChannel, Workflow},
+};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::{
+    Config, ConfigError, JsonObject, Patch, Result, limits,
+    record::{Actor, What},
+    secrets::SecretChanges,
+};
+
+/// What to change about a workflow; to make one, what it shall be.
+#[derive(Debug, Clone, Default)]
+pub struct WorkflowChange {
+    /// Unique in the account.
+    pub name: Option<String>,
+    /// For people.
+    pub description: Patch<String>,
+    /// How long a request stays open.
+    pub timeout_seconds: Option<u32>,
+    /// Approvers must say why.
+    pub require_reason: Option<bool>,
+    /// Used when nothing names another.
+    pub is_default: Option<bool>,
+    /// Answer the agent at once and let it poll.
+    pub async_approval: Option<bool>,
+    /// Approvals needed.
+    pub approvals_required: Option<u32>,
+    /// Who may decide.
+    pub approvers: Option<Vec<UserId>>,
+    /// `{"webhook": {"url", "headers"}, "email": [address]}`.
+    pub channels: Option<JsonObject>,
+}
+
+/// A workflow as it was saved.
+#[derive(Debug, Clone)]
+pub struct SavedWorkflow {
+    /// The workflow.
+    pub workflow: Workflow,
+    /// The key that signs its webhook's requests, when this change made it.
+    pub webhook_secret: Option<SecretString>,
+}
+
+impl Config {
+    /// Makes a workflow.
+    pub async fn create_workflow(&self, who: &Principal, change: WorkflowChange) -> Result<SavedWorkflow> {
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| Box::pin(async move { create(tx, by, change).await })).await
+    }
+
+    /// Changes a workflow. Open requests keep the deadline and quorum they were made with.
+    pub async fn update_workflow(
+        &self,
+        who: &Principal,
+        id: WorkflowId,
+        change: WorkflowChange,
+    ) -> Result<SavedWorkflow> {
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                let old = find(tx, id).await?;
+                update(tx, by, &old, change).await
+            })
+        })
+        .await
+    }
+
+    /// Deletes a workflow; its history stays. Refused while something still names it.
+    pub async fn delete_workflow(&self, who: &Principal, id: WorkflowId) -> Result<()> {
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                let old = find(tx, id).await?;
+                delete(tx, by, &old).await
+            })
+        })
+        .await
+    }
+
+    /// Makes a new key that signs a workflow's webhook requests; the old one ends at once.
+    pub async fn rotate_webhook_secret(&self, who: &Principal, id: WorkflowId) -> Result<SecretString> {
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                let workflow = find(tx, id).await?;
+                if workflow.channels.webhook.is_none() {
+                    return Err(ConfigError::Refused(format!("workflow `{}` has no webhook", workflow.name)));
+                }
+                let secret = signing_key();
+                tx.put_secret(SecretOwner::Workflow(id), WEBHOOK_SECRET, &secret).await?;
+                let rotated = serde_json::json!({"webhook_secret": "rotated"});
+                by.changed(
+                    tx,
+                    What::ApprovalWorkflow,
+                    (id.0, &workflow.name),
+                    Some(&serde_json::json!({})),
+                    Some(&rotated),
+                );
+                Ok(secret)
+            })
+        })
+        .await
+    }
+}
+
+const WEBHOOK_SECRET: &str = "webhook.secret";
+
+async fn find(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Workflow> {
+    let workflow = tx.workflow(id).await?.filter(|workflow| workflow.deleted_at.is_none());
+    workflow.ok_or(ConfigError::NotFound("approval workflow"))
+}
+
+pub(super) async fn create(tx: &mut Tx<'_>, by: Actor, change: WorkflowChange) -> Result<SavedWorkflow> {
+    let workflows = tx.workflows().await?;
+    limits::room("approval workflows", workflows.len(), limits::WORKFLOWS_MAX)?;
+    let now = tx.now();
+    let blank = Workflow {
+        id: WorkflowId::new(now),
+        name: String::new(),
+        description: None,
+        timeout_seconds: 300,
+        require_reason: false,
+        is_default: false,
+        async_approval: false,
+        approvals_required: 1,
+        approvers: Vec::new(),
+        channels: Channels::default(),
+        extra: std::collections::BTreeMap::new(),
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+    };
+    let change = WorkflowChange { name: Some(change.name.unwrap_or_default()), ..change };
+    let mut secrets = SecretChanges::default();
+    let workflow = changed(tx, &blank, &workflows, change, &mut secrets).await?;
+    if let Some(missing) = secrets.missing(&[]).first() {
+        return Err(ConfigError::invalid("channel_configs", format!("`{missing}` is redacted; send its value")));
+    }
+    tx.insert_workflow(&workflow).await?;
+    let webhook_secret = save_secrets(tx, &workflow, secrets).await?;
+    by.changed(tx, What::ApprovalWorkflow, (workflow.id.0, &workflow.name), None::<&Workflow>, Some(&workflow));
+    Ok(SavedWorkflow { workflow, webhook_secret })
+}
+
+pub(super) async fn update(
+    tx: &mut Tx<'_>,
+    by: Actor,
+    old: &Workflow,
+    change: WorkflowChange,
+) -> Result<SavedWorkflow> {
+    let workflows = tx.workflows().await?;
+    let channels_given = change.channels.is_some();
+    let mut secrets = SecretChanges::default();
+    let mut workflow = changed(tx, old, &workflows, change, &mut secrets).await?;
+    let have = tx.secret_names(SecretOwner::Workflow(old.id)).await?;
+    if let Some(missing) = secrets.missing(&have).first() {
+        return Err(ConfigError::invalid("channel_configs", format!("`{missing}` has no value to keep; send one")));
+    }
+    if workflow == *old && !channels_given {
+        return Ok(SavedWorkflow { workflow, webhook_secret: None });
+    }
+    workflow.updated_at = tx.now();
+    tx.update_workflow(&workflow).await?;
+    let webhook_secret = if channels_given { save_secrets(tx, &workflow, secrets).await? } else { None };
+    by.changed(tx, What::ApprovalWorkflow, (workflow.id.0, &workflow.name), Some(old), Some(&workflow));
+    Ok(SavedWorkflow { workflow, webhook_secret })
+}
+
+pub(super) async fn delete(tx: &mut Tx<'_>, by: Actor, old: &Workflow) -> Result<()> {
+    let id = old.id;
+    if old.is_default {
+        return Err(ConfigError::Refused(format!(
+            "workflow `{}` is the default; make another one the default first",
+            old.name
+        )));
+    }
+    if let Some(user) = named_by(tx, id).await? {
+        return Err(ConfigError::Refused(format!("workflow `{}` is used by {user}", old.name)));
+    }
+    tx.delete_workflow(id).await?;
+    by.changed(tx, What::ApprovalWorkflow, (id.0, &old.name), Some(old), None::<&Workflow>);
+    Ok(())
+}
+
+/// What still names the workflow, for people.
+async fn named_by(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Option<String>> {
+    if tx.defaults().await?.default_workflow == Some(id) {
+        return Ok(Some("the account's defaults".into()));
+    }
+    let tool = tx.tool_configs().await?.into_iter().find(|config| {
+        config.workflow == Some(id)
+            || config.rules.iter().any(|r| r.workflow == Some(id) && r.action == RuleAction::RequireApproval)
+    });
+    Ok(tool.map(|config| format!("tool `{}`", config.tool_name)))
+}
+
+async fn changed(
+    tx: &mut Tx<'_>,
+    old: &Workflow,
+    workflows: &[Workflow],
+    change: WorkflowChange,
+    secrets: &mut SecretChanges,
+) -> Result<Workflow> {
+    let mut new = old.clone();
+    if let Some(name) = change.name {
+        new.name = limits::name("name", &name)?;
+        if workflows.iter().any(|other| other.name == new.name && other.id != new.id) {
+            return Err(ConfigError::Refused(format!("an approval workflow named `{}` already exists", new.name)));
+        }
+    }
+    if let Some(description) = change.description {
+        new.description = description.map(|text| limits::text("description", &text, limits::TEXT_MAX)).transpose()?;
+    }
+    if let Some(seconds) = change.timeout_seconds {
+        limits::range("timeout_seconds", seconds.into(), 30, 86_400)?;
+        new.timeout_seconds = seconds;
+    }
+    if let Some(needed) = change.approvals_required {
+        limits::range("approvals_required", needed.into(), 1, 10)?;
+        new.approvals_required = needed;
+    }
+    if let Some(approvers) = change.approvers {
+        limits::count("approver_user_ids", approvers.len(), limits::ITEMS_MAX)?;
+        new.approvers.clear();
+        for user in approvers {
+            if tx.user(user).await?.is_none() {
+                return Err(ConfigError::invalid("approver_user_ids", format!("there is no user `{user}`")));
+            }
+            if !new.approvers.contains(&user) {
+                new.approvers.push(user);
+            }
+        }
+    }
+    let eligible = new.approvers.len().max(1);
+    if new.approvals_required as usize > eligible {
+        return Err(ConfigError::invalid(
+            "approvals_required",
+            format!("is {}, but only {eligible} can approve; name more approvers", new.approvals_required),
+        ));
+    }
+    new.require_reason = change.require_reason.unwrap_or(new.require_reason);
+    new.async_approval = change.async_approval.unwrap_or(new.async_approval);
+    if change.is_default == Some(false) && old.is_default {
+        return Err(ConfigError::Refused(format!(
+            "workflow `{}` is the default; make another one the default instead",
+            old.name
+        )));
+    }
+    new.is_default = change.is_default.unwrap_or(new.is_default);
+    if let Some(given) = change.channels {
+        new.channels = channels(&given, secrets)?;
+    }
+    Ok(new)
+}
+
+fn channels(given: &JsonObject, secrets: &mut SecretChanges) -> Result<Channels> {
+    let mut channels = Channels::default();
+    for (name, value) in given {
+        match name.as_str() {
+            _ if value.is_null() => {}
+            "webhook" => channels.webhook = Some(webhook(value, secrets)?),
+            "email" => channels.email = emails(value)?,
+            _ => {
+                return Err(ConfigError::invalid(
+                    "channel_configs",
+                    format!("channel `{name}` is not one of `webhook`, `email`"),
+                ));
+            }
+        }
+    }
+    Ok(channels)
+}
+
+fn webhook(value: &Value, secrets: &mut SecretChanges) -> Result<WebhookChannel> {
+    const FIELD: &str = "channel_configs.webhook";
+    let url = value.get("url").and_then(Value::as_str).unwrap_or_default();
+    let url = limits::url("channel_configs.webhook.url", url)?;
+    let mut headers = Vec::new();
+    if let Some(given) = value.get("headers").and_then(Value::as_object) {
+        limits::count("channel_configs.webhook.headers", given.len(), 20)?;
+        for (name, value) in given {
+            let field = format!("{FIELD}.headers.{name}");
+            let name = limits::header_name(&field, name)?;
+            secrets.take(&field, format!("webhook.header.{name}"), value)?;
+            headers.push(name);
+        }
+    }
+    Ok(WebhookChannel { url, headers })
+}
+
+fn emails(value: &Value) -> Result<Vec<String>> {
+    const FIELD: &str = "channel_configs.email";
+    let list = value.get("to").unwrap_or(value);
+    let list = list.as_array().ok_or_else(|| ConfigError::invalid(FIELD, "is not a list of addresses"))?;
+    limits::count(FIELD, list.len(), limits::ITEMS_MAX)?;
+    list.iter().map(|address| limits::email(FIELD, address.as_str().unwrap_or_default())).collect()
+}
+
+/// Header values and, for a webhook that has none yet, its signing key, which is returned.
+async fn save_secrets(tx: &mut Tx<'_>, workflow: &Workflow, secrets: SecretChanges) -> Result<Option<SecretString>> {
+    let owner = SecretOwner::Workflow(workflow.id);
+    secrets.write(tx, owner, &["webhook.header."]).await?;
+    let has_key = tx.secret_names(owner).await?.iter().any(|name| name == WEBHOOK_SECRET);
+    match (&workflow.channels.webhook, has_key) {
+        (Some(_), false) => {
+            let secret = signing_key();
+            tx.put_secret(owner, WEBHOOK_SECRET, &secret).await?;
+            Ok(Some(secret))
+        }
+        (None, true) => {
+            tx.delete_secret(owner, WEBHOOK_SECRET).await?;
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn signing_key() -> SecretString {
+    let bytes: [u8; 32] = rand::random();
+    SecretString::from(format!("whsec_{}", URL_SAFE_NO_PAD.encode(bytes)))
+}
