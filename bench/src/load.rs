@@ -131,9 +131,8 @@ pub async fn run(load: &Load, pace: Pace) -> Outcome {
 /// Waits to the microsecond: the runtime's timer alone is a millisecond late.
 async fn wait_until(due: Instant) {
     const TIMER_ERROR: Duration = Duration::from_millis(2);
-    let now = Instant::now();
-    if due > now + TIMER_ERROR {
-        tokio::time::sleep(due - now - TIMER_ERROR).await;
+    if let Some(early) = due.saturating_duration_since(Instant::now()).checked_sub(TIMER_ERROR) {
+        tokio::time::sleep(early).await;
     }
     while Instant::now() < due {
         tokio::task::yield_now().await;

@@ -3,6 +3,8 @@
 //! Upstream servers are a mock that counts what reaches it, or real ones; agents are our own small
 //! client, which hides nothing, or the official SDKs.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails is a test that fails")]
+
 mod approvals;
 mod conformance;
 mod crash;

@@ -100,9 +100,15 @@ impl Agent {
         Self::connect(url, self.key.clone(), self.era).await
     }
 
+    /// The id of its session, in the legacy era.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
     /// Sends any request and gives the answer.
     pub async fn request(&self, method: &str, params: Value) -> Answer {
-        self.try_request(method, params, Duration::from_secs(120)).await.unwrap()
+        let answer = self.request_within(method, params, Duration::from_mins(2)).await;
+        answer.unwrap_or_else(|| panic!("`{method}` was not answered"))
     }
 
     /// Lists all tools.
@@ -126,37 +132,33 @@ impl Agent {
 
     /// Calls a tool and hangs up after `patience`.
     pub async fn call_within(&self, tool: &str, arguments: Value, patience: Duration) -> Option<Answer> {
-        self.try_request("tools/call", json!({ "name": tool, "arguments": arguments }), patience).await.ok()
+        self.request_within("tools/call", json!({ "name": tool, "arguments": arguments }), patience).await
     }
 
-    /// Calls a tool; an error is a broken connection or a hang-up after `patience`. Questions from
-    /// the server are answered on the way.
-    pub async fn try_request(&self, method: &str, params: Value, patience: Duration) -> reqwest::Result<Answer> {
-        let work = async {
-            let mut params = params;
-            let mut notifications = Vec::new();
-            loop {
-                let name = params["name"].as_str().map(str::to_owned);
-                let message = self.message(method, params.clone(), Some(self.next.fetch_add(1, Ordering::Relaxed)));
-                let response = self.post(&message, name.as_deref()).await?;
-                let mut answer = self.read(response, &mut notifications).await?;
-                let result = &answer.response["result"];
-                if result["resultType"] != "input_required" {
-                    answer.notifications = notifications;
-                    return Ok(answer);
-                }
-                let asked = result["inputRequests"].as_object().cloned().unwrap_or_default();
-                let answers: Map<String, Value> = asked.into_iter().map(|(key, _)| (key, elicited())).collect();
-                params["inputResponses"] = Value::Object(answers);
-                if let Some(state) = result.get("requestState") {
-                    params["requestState"] = state.clone();
-                }
+    /// Sends any request; nothing comes of a broken connection or of hanging up after `patience`.
+    /// Questions that the server asks on the way are answered.
+    pub async fn request_within(&self, method: &str, params: Value, patience: Duration) -> Option<Answer> {
+        tokio::time::timeout(patience, self.exchange(method, params)).await.ok()?.ok()
+    }
+
+    async fn exchange(&self, method: &str, mut params: Value) -> reqwest::Result<Answer> {
+        let mut notifications = Vec::new();
+        loop {
+            let name = params["name"].as_str().map(str::to_owned);
+            let message = self.message(method, params.clone(), Some(self.next.fetch_add(1, Ordering::Relaxed)));
+            let response = self.post(&message, name.as_deref()).await?;
+            let mut answer = self.read(response, &mut notifications).await?;
+            let result = &answer.response["result"];
+            if result["resultType"] != "input_required" {
+                answer.notifications = notifications;
+                return Ok(answer);
             }
-        };
-        match tokio::time::timeout(patience, work).await {
-            Ok(answer) => answer,
-            // Dropping the request closed its connection; reqwest's own word for that is a timeout.
-            Err(_) => Err(self.http.get(&self.url).timeout(Duration::ZERO).send().await.unwrap_err()),
+            let asked = result["inputRequests"].as_object().cloned().unwrap_or_default();
+            let answers: Map<String, Value> = asked.into_iter().map(|(key, _)| (key, elicited())).collect();
+            params["inputResponses"] = Value::Object(answers);
+            if let Some(state) = result.get("requestState") {
+                params["requestState"] = state.clone();
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::{Agent, Era, Owner};
 
 /// How long a server may take to start: debug builds on a busy machine are slow.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// What a server is started with.
 #[derive(Debug, Clone, Default)]

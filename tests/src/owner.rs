@@ -84,6 +84,14 @@ impl Owner {
         self.send(Method::POST, &path, Some(json!({ "approved": how == "approve", "comment": comment }))).await
     }
 
+    /// Tries to decide a request while the server may be dying; whether it said yes.
+    pub async fn try_decide(&self, id: &str, how: &str) -> bool {
+        let request = self.http.post(format!("{}/api/v1/approval-requests/{id}/{how}", self.url));
+        let body = json!({ "approved": how == "approve" });
+        let response = request.bearer_auth(&self.key).json(&body).send().await;
+        response.is_ok_and(|response| response.status().is_success())
+    }
+
     /// Approves a request.
     pub async fn approve(&self, id: &str) {
         let (status, body) = self.decide(id, "approve", "go ahead").await;
