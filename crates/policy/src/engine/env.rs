@@ -116,6 +116,14 @@ fn pay(units: u64) -> Result<(), ExecutionError> {
     if left == 0 { Err(ExecutionError::function_error(CHARGE, "budget spent")) } else { Ok(()) }
 }
 
+/// Pays for reading or copying `value` whole. Measuring it is work too, and stops where the
+/// budget ends: after that, each further attempt fails at once.
+fn pay_for(value: &dyn Val) -> Result<(), ExecutionError> {
+    let mut left = LEFT.get();
+    measure(value, &mut left);
+    pay(LEFT.get() - left)
+}
+
 /// The language's functions.
 pub(super) fn shared() -> &'static Arc<Env> {
     static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(build()));
@@ -147,7 +155,7 @@ fn build() -> Env {
 /// Pays for a value that is about to be copied or read through.
 fn charge<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let value = args.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?;
-    pay(weight(value.as_ref()))?;
+    pay_for(value.as_ref())?;
     Ok(value)
 }
 
@@ -155,7 +163,8 @@ fn charge<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
 fn range<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let value = args.pop().ok_or(ExecutionError::MissingArgumentOrTarget)?;
     let turns = value.as_sizer().map_or(0, |sizer| u64::try_from(*sizer.size().inner()).unwrap_or(0));
-    pay(turns.saturating_mul(TURN).saturating_add(weight(value.as_ref())))?;
+    pay(turns.saturating_mul(TURN))?;
+    pay_for(value.as_ref())?;
     Ok(value)
 }
 
@@ -166,22 +175,27 @@ fn splittable<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, E
     Ok(value)
 }
 
-/// The size of a value in budget units.
-fn weight(value: &dyn Val) -> u64 {
-    let bytes = |length: usize| 1 + (length / 64) as u64;
+/// Takes the size of a value, in budget units, from `left`.
+fn measure(value: &dyn Val, left: &mut u64) {
+    let bytes = |length: usize| (length / 64) as u64;
+    *left = left.saturating_sub(1);
     if let Some(text) = value.downcast_ref::<CelString>() {
-        bytes(text.inner().len())
-    } else if let Some(list) = value.downcast_ref::<CelList>() {
-        list.inner().iter().fold(1, |sum, item| sum + weight(item.as_ref()))
-    } else if let Some(map) = value.downcast_ref::<CelMap>() {
-        map.inner().values().fold(1, |sum, member| sum + 1 + weight(member.as_ref()))
+        *left = left.saturating_sub(bytes(text.inner().len()));
     } else if let Some(data) = value.downcast_ref::<CelBytes>() {
-        bytes(data.inner().len())
-    } else if let Some(optional) = value.downcast_ref::<CelOptional>() {
-        optional.option().map_or(1, weight)
-    } else {
-        1
+        *left = left.saturating_sub(bytes(data.inner().len()));
+    } else if let Some(list) = value.downcast_ref::<CelList>() {
+        list.inner().iter().take_while(|item| spend(item.as_ref(), left)).for_each(drop);
+    } else if let Some(map) = value.downcast_ref::<CelMap>() {
+        *left = left.saturating_sub(map.inner().len() as u64);
+        map.inner().values().take_while(|member| spend(member.as_ref(), left)).for_each(drop);
+    } else if let Some(inner) = value.downcast_ref::<CelOptional>().and_then(CelOptional::option) {
+        measure(inner, left);
     }
+}
+
+fn spend(value: &dyn Val, left: &mut u64) -> bool {
+    measure(value, left);
+    *left > 0
 }
 
 /// A pattern compiled with its expression. Linear in the text it reads.

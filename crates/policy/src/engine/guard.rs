@@ -277,11 +277,17 @@ fn charged_operands(call: &CallExpr, looped: bool) -> bool {
         | operators::LOGICAL_NOT
         | operators::CONDITIONAL
         | operators::NOT_STRICTLY_FALSE => false,
-        operators::EQUALS | operators::NOT_EQUALS | operators::INDEX | operators::OPT_SELECT | operators::OPT_INDEX => {
-            looped && !call.args.iter().any(literal)
+        operators::EQUALS | operators::NOT_EQUALS => looped && !call.args.iter().any(literal),
+        // The error for an index that is no index quotes the whole list.
+        operators::INDEX | operators::OPT_SELECT | operators::OPT_INDEX => {
+            looped && !call.args.last().is_some_and(|index| literal(index) && !is_double(index))
         }
         _ => looped,
     }
+}
+
+fn is_double(node: &IdedExpr) -> bool {
+    matches!(node.expr, Expr::Literal(LiteralValue::Double(_)))
 }
 
 fn is_internal(node: &IdedExpr) -> bool {

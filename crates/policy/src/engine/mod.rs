@@ -23,7 +23,6 @@ use ::cel::{
     Context, ExecutionError, Value,
     common::{
         ast::{IdedExpr, SourceInfo},
-        types::CelBool,
         value::Val,
     },
 };
@@ -136,35 +135,30 @@ impl Program {
         &self.variables
     }
 
-    /// Evaluates to any value: for conformance tests. Policy asks [`Program::matches`].
+    /// Evaluates to any value: for conformance tests. Conditions ask [`Program::matches`].
     pub fn value(&self, bindings: &Bindings<'_>) -> Result<Value, EvalError> {
-        self.run(bindings, |value| Value::try_from(value).map_err(|error| describe(&error)))
-    }
-
-    /// Whether it holds. Anything but a boolean is an error.
-    pub(crate) fn matches(&self, bindings: &Bindings<'_>) -> Result<bool, EvalError> {
-        self.run(bindings, |value| match value.downcast_ref::<CelBool>() {
-            Some(answer) => Ok(*answer.inner()),
-            None => Err(EvalError(format!("the expression is a {}, not a bool", value.get_type().name()))),
-        })
-    }
-
-    fn run<R>(
-        &self,
-        bindings: &Bindings<'_>,
-        read: impl FnOnce(&dyn Val) -> Result<R, EvalError>,
-    ) -> Result<R, EvalError> {
         env::refill_budget();
         // A bug in the interpreter is an evaluation error like any other: it denies this call.
-        let outcome = catch_unwind(AssertUnwindSafe(|| match Value::resolve_val(&self.expression, &bindings.0) {
-            Ok(value) => read(value.as_ref()),
-            Err(error) => Err(describe(&error)),
-        }));
+        //
+        // `resolve_val` would spare a copy, but it is compiled where it is called: unoptimised in
+        // development, where each level of an expression would then take 30 KB of stack.
+        let outcome = catch_unwind(AssertUnwindSafe(|| Value::resolve(&self.expression, &bindings.0)));
         // CEL absorbs errors (`error || true`); running out of budget is not absorbed.
         if env::budget_is_spent() {
             return Err(EvalError("the expression does too much work on these arguments".to_owned()));
         }
-        outcome.unwrap_or_else(|_| Err(EvalError("the interpreter failed on this expression".to_owned())))
+        match outcome {
+            Ok(result) => result.map_err(|error| describe(&error)),
+            Err(_) => Err(EvalError("the interpreter failed on this expression".to_owned())),
+        }
+    }
+
+    /// Whether it holds. Anything but a boolean is an error.
+    pub(crate) fn matches(&self, bindings: &Bindings<'_>) -> Result<bool, EvalError> {
+        match self.value(bindings)? {
+            Value::Bool(answer) => Ok(answer),
+            other => Err(EvalError(format!("the expression is a {}, not a bool", other.type_of()))),
+        }
     }
 }
 
