@@ -474,6 +474,10 @@ pub struct Channels {
     /// E-mail addresses told besides the approvers'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub email: Vec<String>,
+    /// Ask the person at the agent's own client, where the call's owner is an approver. The client
+    /// is the agent's process: only for agents that are trusted to ask honestly.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub elicitation: bool,
 }
 
 /// A webhook that is told of requests.

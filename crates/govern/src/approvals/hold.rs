@@ -25,7 +25,7 @@ pub struct Held {
     pub created: bool,
     /// The workflow, for its name and manner.
     pub workflow: Workflow,
-    /// How people are told, for people: `console`, `email`, `webhook`.
+    /// How people are told, for people: `console`, `email`, `webhook`, `client`.
     pub channels: Vec<&'static str>,
     /// Names of those who may decide.
     pub approvers: Vec<String>,
@@ -129,7 +129,8 @@ impl Approvals<'_> {
     fn channels(&self, workflow: &Workflow) -> Vec<&'static str> {
         let email = self.governor.inner().options().email;
         let webhook = workflow.channels.webhook.is_some();
-        [("console", true), (Channel::Email.as_str(), email), (Channel::Webhook.as_str(), webhook)]
+        let client = workflow.channels.elicitation;
+        [("console", true), (Channel::Email.as_str(), email), (Channel::Webhook.as_str(), webhook), ("client", client)]
             .into_iter()
             .filter_map(|(name, on)| on.then_some(name))
             .collect()

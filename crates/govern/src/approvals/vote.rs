@@ -21,7 +21,7 @@ pub enum Decider {
     User {
         /// Who.
         id: UserId,
-        /// How they came: `api` or `link`.
+        /// How they came: `api`, `link` or `elicitation`.
         via: &'static str,
     },
     /// Somebody who holds a link sent to an address that is no user's.
@@ -69,6 +69,15 @@ impl Approvals<'_> {
         let approval = self.get(who.account, id).await?;
         let subject = Subject::from(who);
         self.cast(approval, &Decider::User { id: who.user, via: "api" }, subject, vote).await
+    }
+
+    /// Records the decision the owner of the calling credential gave at the agent's client. Only
+    /// for workflows that allow it, and only where the owner is an approver.
+    pub async fn decide_at_client(&self, who: &Principal, approval: Approval, vote: Vote) -> Result<Approval> {
+        if approval.requester.key != who.key || !approval.approvers.contains(&who.user) {
+            return Err(Error::Forbidden("only an approver may decide at the agent's client".to_owned()));
+        }
+        self.cast(approval, &Decider::User { id: who.user, via: "elicitation" }, Subject::from(who), vote).await
     }
 
     /// Records the decision of whoever holds a link.

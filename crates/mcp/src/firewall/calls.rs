@@ -1,0 +1,194 @@
+//! `tools/call`: the governed call, from the name an agent gives to the result it gets.
+
+use std::{borrow::Cow, sync::Arc};
+
+use preloop_govern::{Admission, CatalogueTool, Permit, Refusal, RefusalKind, Snapshot};
+use preloop_types::{CallId, Hash, Permission, Principal, ToolCall, ToolRef, config::Justification};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Firewall, builtin, replies, results, route};
+use crate::{
+    downstream::EndpointScope,
+    protocol::{Client, RpcError, error},
+    upstream::{ToolCallParams, UpstreamError},
+};
+
+/// `params` of `tools/call`.
+#[derive(Deserialize)]
+pub(super) struct CallParams<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    pub(super) meta: Option<&'a RawValue>,
+}
+
+/// A call before it is a [`ToolCall`]: it has a name only its caller vouches for.
+pub(super) struct Attempt<'a> {
+    pub(super) who: &'a Arc<Principal>,
+    pub(super) client: &'a dyn Client,
+    pub(super) name: &'a str,
+    pub(super) arguments: Arc<RawValue>,
+    pub(super) meta: Option<Arc<RawValue>>,
+}
+
+impl Firewall {
+    pub(super) async fn call_tool(
+        &self,
+        who: &Arc<Principal>,
+        scope: &EndpointScope,
+        params: Option<&Arc<RawValue>>,
+        client: &dyn Client,
+    ) -> Result<Arc<RawValue>, RpcError> {
+        let params: CallParams<'_> = params
+            .ok_or_else(|| RpcError::new(error::INVALID_PARAMS, "`params` with the tool's name are missing"))
+            .and_then(|params| {
+                serde_json::from_str(params.get())
+                    .map_err(|bad| RpcError::new(error::INVALID_PARAMS, format!("`params` cannot be read: {bad}")))
+            })?;
+        let arguments = match params.arguments {
+            None => RawValue::from_string("{}".to_owned()).unwrap_or_default(),
+            Some(arguments) if arguments.get().starts_with('{') => arguments.to_owned(),
+            Some(_) => return Err(RpcError::new(error::INVALID_PARAMS, "`arguments` must be an object")),
+        };
+        let attempt = Attempt {
+            who,
+            client,
+            name: &params.name,
+            arguments: Arc::from(arguments),
+            meta: params.meta.map(|meta| Arc::from(meta.to_owned())),
+        };
+        let snapshot = self.snapshot(who).await?;
+        match route::tool(&snapshot, who, scope, &params.name) {
+            Some(tool) => self.call_upstream(attempt, &snapshot, tool).await,
+            None if builtin::is(&params.name) => self.call_builtin(attempt).await,
+            None => Ok(self.not_available(&attempt).await),
+        }
+    }
+
+    async fn call_upstream(
+        &self,
+        attempt: Attempt<'_>,
+        snapshot: &Snapshot,
+        tool: &CatalogueTool,
+    ) -> Result<Arc<RawValue>, RpcError> {
+        let who = attempt.who;
+        let mut call = attempt.on(tool.reference.clone(), CallId::new(self.governor.now()));
+        if !who.may(Permission::ExecuteTools) {
+            let message = "this API key lacks the scope `mcp:write`".to_owned();
+            return Ok(self.refuse(&attempt, &call, RefusalKind::InsufficientScope, message).await);
+        }
+        if !tool.is_pinned() {
+            let message = format!(
+                "The definition of tool '{}' is not the one that was reviewed. It stays blocked until an administrator \
+                 accepts the change (`preloop tools accept {}`)",
+                attempt.name, tool.reference.exposed
+            );
+            return Ok(self.refuse(&attempt, &call, RefusalKind::ToolDefinitionChanged, message).await);
+        }
+        let schema = self.schemas.of(tool);
+        if let Some(mode) = snapshot.ruleset.config(&tool.reference).and_then(|config| config.justification) {
+            match schema.take_reason(call.arguments.clone()) {
+                Ok((arguments, reason)) => (call.arguments, call.justification) = (arguments, reason),
+                Err(message) => return Ok(self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await),
+            }
+            if mode == Justification::Required && call.justification.is_none() {
+                let message = format!(
+                    "Tool '{}' requires a '{}' parameter that says why the call is needed. Repeat the call with a \
+                     non-empty one",
+                    attempt.name,
+                    schema.reason_parameter()
+                );
+                return Ok(self.refuse(&attempt, &call, RefusalKind::JustificationRequired, message).await);
+            }
+        }
+        if let Some(misfit) = schema.misfit(&call.arguments) {
+            let message = format!("The arguments do not fit tool '{}': {misfit}", attempt.name);
+            return Ok(self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await);
+        }
+        let admission = self.governor.admit(who, call).await;
+        self.conclude(attempt, admission).await
+    }
+
+    /// From the decision to the answer.
+    pub(super) async fn conclude(&self, attempt: Attempt<'_>, admission: Admission) -> Result<Arc<RawValue>, RpcError> {
+        match admission {
+            Admission::Granted(permit) => self.carry_out(permit, attempt.meta, attempt.client).await,
+            Admission::Held(held) => self.wait_for_human(attempt, held).await,
+            Admission::Refused(refusal) => Ok(replies::refused(attempt.name, &refusal)),
+        }
+    }
+
+    /// Carries a permitted call out, settles the permit, and hands on what came of it: the result
+    /// as it came, or upstream's own JSON-RPC error.
+    pub(super) async fn carry_out(
+        &self,
+        permit: Permit,
+        meta: Option<Arc<RawValue>>,
+        client: &dyn Client,
+    ) -> Result<Arc<RawValue>, RpcError> {
+        let (tool, call) = (permit.call().tool.clone(), permit.call().id);
+        let answer = match permit.server() {
+            Some(_) => {
+                let params = ToolCallParams {
+                    name: tool.name.clone(),
+                    arguments: permit.call().arguments.clone(),
+                    meta,
+                };
+                self.upstreams.call_tool(&permit, params, client).await
+            }
+            None => Ok(builtin::approved(permit.call())),
+        };
+        if permit.settle(&results::outcome(&answer)).await.is_err() {
+            return Ok(replies::unrecorded(&tool, call));
+        }
+        match answer {
+            Ok(result) => Ok(result),
+            Err(UpstreamError::Rpc(error)) => Err(error),
+            Err(error) => Ok(replies::upstream_error(&tool, call, &error)),
+        }
+    }
+
+    /// A tool that is not there, or not for this caller: the same answer for both.
+    async fn not_available(&self, attempt: &Attempt<'_>) -> Arc<RawValue> {
+        // A name no catalogue vouches for is kept short in the record.
+        let name: String = attempt.name.chars().take(128).collect();
+        let tool = ToolRef {
+            id: None,
+            server_id: None,
+            server: "unknown".into(),
+            name: name.as_str().into(),
+            exposed: name.as_str().into(),
+            definition: Hash::of([]),
+        };
+        let call = attempt.on(tool, CallId::new(self.governor.now()));
+        let message = format!("Tool '{name}' is not available");
+        self.refuse(attempt, &call, RefusalKind::NotAvailable, message).await
+    }
+
+    pub(super) async fn refuse(
+        &self,
+        attempt: &Attempt<'_>,
+        call: &ToolCall,
+        kind: RefusalKind,
+        message: String,
+    ) -> Arc<RawValue> {
+        let refusal: Refusal = self.governor.refuse(attempt.who, call, kind, message).await;
+        replies::refused(attempt.name, &refusal)
+    }
+}
+
+impl Attempt<'_> {
+    /// The call as the policy sees it.
+    pub(super) fn on(&self, tool: ToolRef, id: CallId) -> ToolCall {
+        let info = self.client.info();
+        let client = match (info.name.as_str(), info.version.as_str()) {
+            ("", _) => None,
+            (name, "") => Some(name.into()),
+            (name, version) => Some(format!("{name}/{version}").into()),
+        };
+        ToolCall { id, tool, arguments: self.arguments.clone(), justification: None, client }
+    }
+}

@@ -1,0 +1,134 @@
+//! What an agent is told when its call is not simply carried out.
+//!
+//! Always a normal result with one text block for the model and `structuredContent` for programs:
+//! many clients hide JSON-RPC errors from the model. Nothing here ever holds an approval link.
+
+use std::sync::Arc;
+
+use preloop_govern::{Held, Refusal, RefusalKind};
+use preloop_store::Approval;
+use preloop_types::{CallId, ToolRef};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::upstream::UpstreamError;
+
+/// Where our own facts lie in `_meta`.
+const CORRELATION: &str = "dev.preloop/correlation_id";
+
+/// Put behind every refusal that a resourceful agent might try to get around.
+const NO_DETOUR: &str = "This is a decision, not a malfunction: do not retry it by other means.";
+
+/// A call that will not be carried out.
+pub(super) fn refused(name: &str, refusal: &Refusal) -> Arc<RawValue> {
+    let kind = refusal.kind;
+    let text = match kind {
+        RefusalKind::NotAvailable => format!("Access denied: Tool '{name}' is not available"),
+        RefusalKind::Denied | RefusalKind::InsufficientScope => {
+            format!("Access denied: {}. {NO_DETOUR}", refusal.message)
+        }
+        RefusalKind::JustificationRequired => format!("Justification required: {}", refusal.message),
+        RefusalKind::Declined | RefusalKind::Cancelled | RefusalKind::Expired => {
+            format!("{}. It was not approved. {NO_DETOUR}", refusal.message)
+        }
+        _ => refusal.message.clone(),
+    };
+    let mut facts = json!({
+        "status": kind.as_str(),
+        "tool": name,
+        "message": refusal.message,
+        "retryable": kind.retryable(),
+        "correlation_id": refusal.call,
+    });
+    if let Some(id) = refusal.approval {
+        facts["request_id"] = json!(id);
+    }
+    if kind == RefusalKind::JustificationRequired {
+        facts["parameter"] = json!(super::arguments::JUSTIFICATION);
+    }
+    result(&text, &facts, true, refusal.call)
+}
+
+/// A call that waits for a human: not an error, and not a result yet.
+pub(super) fn pending(held: &Held) -> Arc<RawValue> {
+    let approval = &held.approval;
+    let timeout = held.workflow.timeout_seconds;
+    let poll = (timeout / 20).clamp(5, 15);
+    let message = format!(
+        "This call needs a person's approval and has not been carried out. Request {} is open until {}. Poll \
+         `get_approval_status` with this request_id every {poll} seconds; once approved, its result is given there. Do \
+         not repeat the call and do not try to reach the same effect in another way.",
+        approval.id, approval.expires_at
+    );
+    let facts = json!({
+        "status": "pending_approval",
+        "request_id": approval.id,
+        "tool": &*approval.tool.exposed,
+        "workflow": approval.workflow_name,
+        "poll_tool": super::builtin::GET_APPROVAL_STATUS,
+        "poll_interval_seconds": poll,
+        "timeout_seconds": timeout,
+        "expires_at": approval.expires_at,
+        "channels": held.channels,
+        "approvers": held.approvers,
+        "message": message,
+        "correlation_id": approval.call,
+    });
+    result(&facts.to_string(), &facts, false, approval.call)
+}
+
+/// The upstream server gave no answer worth the name.
+pub(super) fn upstream_error(tool: &ToolRef, call: CallId, error: &UpstreamError) -> Arc<RawValue> {
+    let effect = if error.sent() { " The call may have taken effect." } else { "" };
+    let text = format!("Error executing tool: server `{}`: {error}.{effect}", tool.server);
+    let facts = json!({
+        "status": "upstream_error",
+        "tool": &*tool.exposed,
+        "server": &*tool.server,
+        "kind": error.kind(),
+        "message": error.to_string(),
+        "may_have_taken_effect": error.sent(),
+        "retryable": error.retryable(),
+        "correlation_id": call,
+    });
+    result(&text, &facts, true, call)
+}
+
+/// The call was carried out but how it ended could not be recorded.
+pub(super) fn unrecorded(tool: &ToolRef, call: CallId) -> Arc<RawValue> {
+    let text = "The call was carried out, but its outcome could not be recorded, so its result is withheld. Check its \
+                effect before repeating it.";
+    let facts = json!({
+        "status": "unrecorded",
+        "tool": &*tool.exposed,
+        "message": text,
+        "may_have_taken_effect": true,
+        "retryable": false,
+        "correlation_id": call,
+    });
+    result(text, &facts, true, call)
+}
+
+/// An approved call that was carried out earlier and failed without a result.
+pub(super) fn failed_earlier(approval: &Approval, error: &str) -> Arc<RawValue> {
+    let facts = json!({
+        "status": "upstream_error",
+        "tool": &*approval.tool.exposed,
+        "request_id": approval.id,
+        "message": error,
+        "retryable": false,
+        "correlation_id": approval.call,
+    });
+    result(&format!("Error executing tool: {error}"), &facts, true, approval.call)
+}
+
+/// A text for the model with facts for programs.
+pub(super) fn result(text: &str, facts: &Value, is_error: bool, call: CallId) -> Arc<RawValue> {
+    let body = json!({
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": facts,
+        "isError": is_error,
+        "_meta": {CORRELATION: call},
+    });
+    // A JSON value always serialises.
+    Arc::from(serde_json::value::to_raw_value(&body).unwrap_or_default())
+}

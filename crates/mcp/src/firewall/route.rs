@@ -1,0 +1,76 @@
+//! Which server a name or URI leads to, for one caller at one endpoint.
+
+use std::sync::Arc;
+
+use preloop_govern::{CatalogueTool, Snapshot};
+use preloop_types::{
+    Principal,
+    config::{Server, ServerStatus},
+};
+
+use crate::downstream::EndpointScope;
+
+/// Between a server's slug and what it qualifies, in names.
+const SEPARATOR: &str = "__";
+
+/// The tool a caller means by `name` at this endpoint, if it may know of it.
+pub(super) fn tool<'s>(
+    snapshot: &'s Snapshot,
+    who: &Principal,
+    scope: &EndpointScope,
+    name: &str,
+) -> Option<&'s Arc<CatalogueTool>> {
+    let tool = match scope {
+        EndpointScope::All => snapshot.tools.get(name),
+        EndpointScope::Server(slug) => snapshot.tools_by_server.get(slug)?.get(name),
+    };
+    tool.filter(|tool| snapshot.is_visible(who, tool))
+}
+
+/// The servers whose resources and prompts a caller may see here, by slug.
+pub(super) fn servers(snapshot: &Snapshot, who: &Principal, scope: &EndpointScope) -> Vec<Arc<Server>> {
+    let mut servers: Vec<_> = snapshot.servers.values().filter(|server| may_see(who, server)).cloned().collect();
+    if let EndpointScope::Server(slug) = scope {
+        servers.retain(|server| server.slug == *slug);
+    }
+    servers.sort_by(|a, b| a.slug.cmp(&b.slug));
+    servers
+}
+
+/// A credential bound to servers sees those; one bound to single tools sees no server whole.
+fn may_see(who: &Principal, server: &Server) -> bool {
+    let allowed = match (&who.allowed_servers, &who.allowed_tools) {
+        (Some(names), _) => names.iter().any(|name| *name == server.slug || *name == server.name),
+        (None, Some(_)) => false,
+        (None, None) => true,
+    };
+    allowed && server.status != ServerStatus::Disabled
+}
+
+/// What a prompt of `server` is called here.
+pub(super) fn exposed_name(scope: &EndpointScope, server: &Server, name: &str) -> String {
+    match scope {
+        EndpointScope::All => format!("{}{SEPARATOR}{name}", server.slug),
+        EndpointScope::Server(_) => name.to_owned(),
+    }
+}
+
+/// What a resource of `server` is called here.
+pub(super) fn exposed_uri(scope: &EndpointScope, server: &Server, uri: &str) -> String {
+    match scope {
+        EndpointScope::All => format!("mcp+{}:{uri}", server.slug),
+        EndpointScope::Server(_) => uri.to_owned(),
+    }
+}
+
+/// The server and the name it knows, of a qualified name.
+pub(super) fn split_name<'n>(servers: &[Arc<Server>], name: &'n str) -> Option<(Arc<Server>, &'n str)> {
+    let (slug, rest) = name.split_once(SEPARATOR)?;
+    servers.iter().find(|server| server.slug == slug).map(|server| (server.clone(), rest))
+}
+
+/// The server and the URI it knows, of a qualified URI.
+pub(super) fn split_uri<'u>(servers: &[Arc<Server>], uri: &'u str) -> Option<(Arc<Server>, &'u str)> {
+    let (slug, rest) = uri.strip_prefix("mcp+")?.split_once(':')?;
+    servers.iter().find(|server| server.slug == slug).map(|server| (server.clone(), rest))
+}

@@ -1,0 +1,152 @@
+//! Between a call that needs a human and the human.
+//!
+//! A client that knows tasks gets one. A workflow with `async_approval` answers at once: the agent
+//! polls. Otherwise the call is held (and put to the person at the client, where that is allowed),
+//! with progress where the client asked for it, for less than the 60 seconds after which most
+//! clients give up; then it turns into a pending answer like the first. Whoever is there when the
+//! approval comes carries the call out; if nobody is, the governor does, and the result waits for
+//! the agent to ask or to repeat the call.
+
+use std::{sync::Arc, time::Duration};
+
+use preloop_govern::{Held, Redeemed, Waited};
+use preloop_store::Approval;
+use preloop_types::{ApprovalId, Principal};
+use serde_json::{json, value::RawValue, value::to_raw_value};
+use tokio::time::Instant;
+
+use super::{Firewall, calls::Attempt, elicit, replies, tasks};
+use crate::protocol::{Client, RpcError, error};
+
+/// What an agent gets in the end.
+type Final = Result<Arc<RawValue>, RpcError>;
+
+/// What became of a request so far.
+pub(super) enum Answer {
+    /// The agent's answer.
+    Final(Final),
+    /// Still pending, or being carried out elsewhere.
+    Open,
+}
+
+impl Firewall {
+    /// Holds the call for as long as the client can be expected to wait.
+    pub(super) async fn wait_for_human(
+        &self,
+        attempt: Attempt<'_>,
+        held: Held,
+    ) -> Result<Arc<RawValue>, RpcError> {
+        let id = held.approval.id;
+        if tasks::wanted(attempt.client) {
+            return Ok(tasks::created(&held));
+        }
+        let patience = if held.workflow.async_approval { Duration::ZERO } else { self.options.hold };
+        match self.follow(&attempt, &held, patience).await? {
+            Some(answer) => {
+                self.delivered(attempt.who, id).await;
+                answer
+            }
+            None => Ok(replies::pending(&held)),
+        }
+    }
+
+    /// Waits, shows progress, and carries the call out if it is approved meanwhile. `None` when
+    /// there is still no answer.
+    async fn follow(&self, attempt: &Attempt<'_>, held: &Held, patience: Duration) -> Result<Option<Final>, RpcError> {
+        let (id, account) = (held.approval.id, attempt.who.account);
+        let cancelled = attempt.client.cancelled();
+        let beat = Beat::new(attempt.client, held);
+        let asked = elicit::ask(&self.governor, attempt, held);
+        tokio::pin!(asked);
+        let mut asking = elicit::applies(attempt, held);
+        loop {
+            beat.show();
+            let step = patience.saturating_sub(beat.started.elapsed()).min(self.options.beat);
+            // Only the wait is given up with the client: a call that runs is upstream's to cancel.
+            let approvals = self.governor.approvals();
+            let waited = tokio::select! {
+                waited = approvals.wait(account, id, step) => waited,
+                () = &mut asked, if asking => {
+                    asking = false;
+                    continue;
+                }
+                () = cancelled.cancelled() => {
+                    approvals.given_up(attempt.who, id);
+                    return Err(RpcError::new(error::INTERNAL_ERROR, "the request was cancelled"));
+                }
+            };
+            if let Waited::Changed(approval) = waited.map_err(|error| unreadable(id, &error))?
+                && let Answer::Final(answer) =
+                    self.redeem(attempt.who, &approval, attempt.meta.clone(), attempt.client).await?
+            {
+                return Ok(Some(answer));
+            }
+            if beat.started.elapsed() >= patience {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Turns a decided request into the agent's answer, carrying the call out if it falls to us.
+    pub(super) async fn redeem(
+        &self,
+        who: &Arc<Principal>,
+        approval: &Approval,
+        meta: Option<Arc<RawValue>>,
+        client: &dyn Client,
+    ) -> Result<Answer, RpcError> {
+        let redeemed = self.governor.approvals().redeem(who, approval).await;
+        Ok(match redeemed.map_err(|error| unreadable(approval.id, &error))? {
+            Redeemed::Granted(permit) => Answer::Final(self.carry_out(permit, meta, client).await),
+            Redeemed::Finished(stored) => Answer::Final(Ok(match (stored.result, stored.error) {
+                (Some(result), _) => Arc::from(result),
+                (None, error) => replies::failed_earlier(approval, error.as_deref().unwrap_or("no result")),
+            })),
+            Redeemed::Refused(refusal) => Answer::Final(Ok(replies::refused(&approval.tool.exposed, &refusal))),
+            Redeemed::Running | Redeemed::Pending => Answer::Open,
+        })
+    }
+
+    pub(super) async fn delivered(&self, who: &Principal, id: ApprovalId) {
+        if let Err(error) = self.governor.approvals().delivered(who.account, id).await {
+            // The next identical call gets the same result again, which is safe.
+            tracing::warn!(approval = %id, %error, "a delivered answer could not be noted");
+        }
+    }
+}
+
+/// The progress notifications of one held call.
+struct Beat<'a> {
+    client: &'a dyn Client,
+    held: &'a Held,
+    started: Instant,
+}
+
+impl<'a> Beat<'a> {
+    fn new(client: &'a dyn Client, held: &'a Held) -> Self {
+        Self { client, held, started: Instant::now() }
+    }
+
+    fn show(&self) {
+        let Some(token) = self.client.progress_token() else { return };
+        let waited = self.started.elapsed().as_secs_f64();
+        let timeout = f64::from(self.held.workflow.timeout_seconds);
+        let left = (timeout - waited).max(0.0);
+        let params = json!({
+            "progressToken": token,
+            "progress": (waited / timeout * 100.0).min(99.0),
+            "total": 100,
+            "message": format!(
+                "Waiting for approval via {} ({left:.0}s remaining), request {}",
+                self.held.channels.join(", "),
+                self.held.approval.id
+            ),
+        });
+        self.client.notify("notifications/progress", to_raw_value(&params).ok().map(Arc::from));
+    }
+}
+
+pub(super) fn unreadable(id: ApprovalId, cause: &preloop_govern::Error) -> RpcError {
+    tracing::error!(approval = %id, error = %cause, "an approval request cannot be read");
+    RpcError::new(error::INTERNAL_ERROR, format!("approval request {id} cannot be read now; ask again later"))
+}
