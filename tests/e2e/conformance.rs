@@ -3,7 +3,7 @@
 //! The suite can send no credentials, so a loopback proxy adds the agent's. Which scenarios are
 //! scored is the suite's own word: `--requirements` freezes them at the revision's release.
 
-use std::process::Stdio;
+use std::{fmt::Write, net::SocketAddr, process::Stdio};
 
 use preloop_bench::proxy::{Proxy, Target};
 use preloop_e2e::{App, Clients, node, python_and_node};
@@ -20,8 +20,9 @@ const REVISIONS: [(&str, usize); 2] = [("2025-11-25", 30), ("2026-07-28", 37)];
 #[tokio::test]
 async fn every_scored_scenario_passes_through_the_firewall() {
     let Some(clients) = python_and_node("the conformance suite") else { return };
-    let (upstream, url) = fixtures(&clients).await;
+    let (_upstream, addr) = fixtures(&clients).await;
     let app = App::start().await;
+    let url = format!("http://{addr}/mcp");
     let slug = app.add_server(json!({ "name": "conformance", "url": url })).await;
     let key = app.owner().create_key(json!({})).await;
     let mut headers = HeaderMap::new();
@@ -29,25 +30,38 @@ async fn every_scored_scenario_passes_through_the_firewall() {
     let path = Some(format!("/mcp/v1/servers/{slug}"));
     let proxy = Proxy::start(0, Target { addr: app.addr(), path, headers }).await.unwrap();
 
-    let mut failed = Vec::new();
-    for (revision, scored) in REVISIONS {
-        let verdict = run_suite(&clients, &format!("http://{}/mcp", proxy.addr()), revision).await;
-        println!(
-            "{revision}: {} of {} scored scenarios, unscored {:?}",
-            verdict.passed.len(),
-            scored,
-            verdict.unscored
-        );
-        if verdict.passed.len() != scored || !verdict.failed.is_empty() {
-            failed.push(format!("{revision}: failed {:?}\n{}", verdict.failed, verdict.log));
-        }
-    }
-    assert!(failed.is_empty(), "{}\nserver log:\n{}", failed.join("\n"), app.log());
-    drop(upstream);
+    let failures = run_suites(&clients, &proxy).await;
+
+    assert!(failures.is_empty(), "{failures}\nserver log:\n{}", app.log());
 }
 
-/// Starts the server with every fixture the suite asks for, and gives its URL.
-async fn fixtures(clients: &Clients) -> (Child, String) {
+/// The control: what fails here is the fault of the fixtures, not of Preloop.
+#[tokio::test]
+async fn every_scored_scenario_passes_without_the_firewall() {
+    let Some(clients) = python_and_node("the conformance suite") else { return };
+    let (_upstream, addr) = fixtures(&clients).await;
+    let proxy = Proxy::start(0, Target { addr, path: None, headers: HeaderMap::new() }).await.unwrap();
+
+    let failures = run_suites(&clients, &proxy).await;
+
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// Runs both requirement sets and says what went wrong.
+async fn run_suites(clients: &Clients, proxy: &Proxy) -> String {
+    let mut failures = String::new();
+    for (revision, scored) in REVISIONS {
+        let verdict = run_suite(clients, &format!("http://{}/mcp", proxy.addr()), revision).await;
+        println!("{revision}: {} of {scored} scored scenarios; unscored: {:?}", verdict.passed.len(), verdict.unscored);
+        if verdict.passed.len() != scored || !verdict.failed.is_empty() {
+            let _ = writeln!(failures, "{revision}: failed {:?}\n{}", verdict.failed, verdict.log);
+        }
+    }
+    failures
+}
+
+/// Starts the server with every fixture the suite asks for, and says where it listens.
+async fn fixtures(clients: &Clients) -> (Child, SocketAddr) {
     let mut child = Command::new(&clients.python)
         .arg(Clients::script("conformance_server.py"))
         .stdout(Stdio::piped())
@@ -57,8 +71,8 @@ async fn fixtures(clients: &Clients) -> (Child, String) {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.next_line().await.unwrap().expect("the server prints its port");
-    let port = line.strip_prefix("PORT=").unwrap();
-    (child, format!("http://127.0.0.1:{port}/mcp"))
+    let port: u16 = line.strip_prefix("PORT=").unwrap().parse().unwrap();
+    (child, SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 /// What the suite said.

@@ -1,6 +1,9 @@
 //! The rig itself: a mock that lied would prove nothing.
 
-use preloop_bench::mock::{Eras, Mock, Options, TOOLS};
+use preloop_bench::{
+    mock::{Eras, Mock, Options, TOOLS},
+    proxy::{Proxy, Target},
+};
 use preloop_e2e::{Agent, Era};
 use serde_json::json;
 
@@ -36,4 +39,16 @@ async fn the_mock_can_be_of_one_era_only_and_can_die_and_come_back() {
     mock.restart().await.unwrap();
     assert_eq!(agent.call("echo", json!({})).await.status, 404, "its sessions are gone");
     assert!(mock.calls().is_empty());
+}
+
+#[tokio::test]
+async fn the_proxy_adds_its_headers_and_holds_nothing_back() {
+    let mock = Mock::start(Options::default()).await.unwrap();
+    let headers = [("x-added".parse().unwrap(), "yes".parse().unwrap())].into_iter().collect();
+    let target = Target { addr: mock.addr(), path: Some("/mcp".to_owned()), headers };
+    let proxy = Proxy::start(0, target).await.unwrap();
+    let agent = Agent::connect(format!("http://{}/elsewhere", proxy.addr()), "none".to_owned(), Era::Legacy).await;
+
+    assert_eq!(agent.call("ask", json!({})).await.text(), "Hello, Ada!", "a question passes while the call is open");
+    assert_eq!(mock.calls()[0].headers["x-added"], "yes");
 }

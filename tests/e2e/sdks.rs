@@ -45,7 +45,7 @@ async fn sdk_clients_see_through_preloop_what_they_see_directly() {
         let through = json!({ "url": url, "headers": { "Authorization": format!("Bearer {key}") } });
 
         for (sdk, mode) in CLIENTS {
-            // Real servers still speak the legacy era, so a direct connection is always of that era.
+            // Most real servers speak the legacy era only, so that is how all are asked directly.
             let direct_mode = if mode == "2026-07-28" { "legacy" } else { mode };
             let direct = ask(&clients, sdk, direct_mode, &subject.target, &subject.calls).await;
             let governed = ask(&clients, sdk, mode, &through, &subject.calls).await;
