@@ -18,6 +18,17 @@ pub enum Message {
     Response(Response),
 }
 
+impl Message {
+    /// The params of a request or notification.
+    pub fn params(&self) -> Option<&Arc<RawValue>> {
+        match self {
+            Message::Request(request) => request.params.as_ref(),
+            Message::Notification(notification) => notification.params.as_ref(),
+            Message::Response(_) => None,
+        }
+    }
+}
+
 /// A request.
 #[derive(Debug, Clone)]
 pub struct Request {

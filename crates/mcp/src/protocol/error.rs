@@ -20,3 +20,5 @@ pub const HEADER_MISMATCH: i64 = -32020;
 pub const MISSING_CLIENT_CAPABILITY: i64 = -32021;
 /// Modern era: unsupported protocol version.
 pub const UNSUPPORTED_VERSION: i64 = -32022;
+/// A request its maker gave up.
+pub const REQUEST_CANCELLED: i64 = -32800;
