@@ -12,5 +12,6 @@ mod faults;
 mod fidelity;
 mod hostile;
 mod joining;
+mod replicas;
 mod rig;
 mod sdks;

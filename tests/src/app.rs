@@ -1,6 +1,6 @@
 //! A running server and the data directory that outlives it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::OnceLock, time::Duration};
 
 use preloop_bench::{
     mock::Mock,
@@ -19,8 +19,6 @@ const START: Duration = Duration::from_mins(1);
 pub struct Setup {
     /// Environment variables besides the harness's own.
     pub env: Vec<(String, String)>,
-    /// Where the data directory lies; a temporary one when absent.
-    pub data_dir: Option<PathBuf>,
     /// What the process may use.
     pub limits: Limits,
 }
@@ -75,7 +73,7 @@ impl App {
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.setup.data_dir.clone().unwrap_or_else(|| self.folder.path().join("data"))
+        self.folder.path().join("data")
     }
 
     /// Everything it printed so far.
@@ -143,7 +141,7 @@ impl App {
         let output = tokio::process::Command::new(binary())
             .args(arguments)
             .env("PRELOOP_URL", self.url())
-            .env("PRELOOP_API_KEY", &self.key)
+            .env("PRELOOP_TOKEN", &self.key)
             .output()
             .await
             .unwrap();
@@ -158,20 +156,17 @@ impl App {
     }
 }
 
-/// `PRELOOP_TEST_BINARY`, else the one built beside the tests.
+/// The binary that `PRELOOP_TEST_BINARY` names, else one built beside the tests.
 fn binary() -> PathBuf {
-    static BINARY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BINARY
-        .get_or_init(|| {
-            std::env::var_os("PRELOOP_TEST_BINARY").map_or_else(|| preloop_binary(false).unwrap(), Into::into)
-        })
-        .clone()
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let named = || std::env::var_os("PRELOOP_TEST_BINARY").map(PathBuf::from).filter(|binary| binary.exists());
+    BINARY.get_or_init(|| named().unwrap_or_else(|| preloop_binary(false).unwrap())).clone()
 }
 
 fn spawn(folder: &TempDir, setup: &Setup, addr: SocketAddr, key: &str) -> Process {
     let binary = binary();
     let listen = addr.to_string();
-    let data_dir = setup.data_dir.clone().unwrap_or_else(|| folder.path().join("data"));
+    let data_dir = folder.path().join("data");
     let serve = [binary.to_str().unwrap(), "serve", "--listen", &listen, "--data-dir", data_dir.to_str().unwrap()];
     let mut env = vec![("PRELOOP_BOOTSTRAP_KEY", key)];
     env.extend(setup.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));

@@ -9,11 +9,13 @@ mod agent;
 mod app;
 mod clients;
 mod owner;
+mod postgres;
 
 pub use agent::{Agent, Answer, Era};
 pub use app::{App, Limits, Setup};
 pub use clients::{Clients, node, python_and_node};
 pub use owner::Owner;
+pub use postgres::fresh_database;
 
 /// Waits until `look` finds what it looks for, for at most ten seconds.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
