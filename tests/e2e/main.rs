@@ -15,3 +15,4 @@ mod joining;
 mod replicas;
 mod rig;
 mod sdks;
+mod tour;

@@ -1,6 +1,6 @@
 //! A running server and the data directory that outlives it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::Stdio, sync::OnceLock, time::Duration};
 
 use preloop_bench::{
     mock::Mock,
@@ -8,6 +8,7 @@ use preloop_bench::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::{Agent, Era, Owner};
 
@@ -136,15 +137,20 @@ impl App {
         Agent::connect(format!("{}/mcp/v1", self.url()), key, era).await
     }
 
-    /// Runs a `preloop` command on the server's data directory and gives its standard output.
+    /// Runs a `preloop` command as the owner; whether it succeeded, and what it printed.
     pub async fn command(&self, arguments: &[&str]) -> (bool, String) {
-        let output = tokio::process::Command::new(binary())
-            .args(arguments)
-            .env("PRELOOP_URL", self.url())
-            .env("PRELOOP_TOKEN", &self.key)
-            .output()
-            .await
-            .unwrap();
+        self.finish(Command::new(binary()).args(arguments)).await
+    }
+
+    /// Runs a shell script in which `preloop` is the binary, as the owner.
+    pub async fn shell(&self, script: &str) -> (bool, String) {
+        let preloop = format!("preloop() {{ '{}' \"$@\"; }}\n{script}", binary().display());
+        self.finish(Command::new("bash").args(["-ec", &preloop])).await
+    }
+
+    async fn finish(&self, command: &mut Command) -> (bool, String) {
+        let owner = [("PRELOOP_URL", self.url()), ("PRELOOP_TOKEN", self.key.clone())];
+        let output = command.envs(owner).stdin(Stdio::null()).kill_on_drop(true).output().await.unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
