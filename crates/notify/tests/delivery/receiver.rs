@@ -1,0 +1,68 @@
+//! A webhook that keeps what it is told and answers as it is told.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU16, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
+use serde_json::Value;
+
+/// One POST as it came.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Told {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// The webhook's server.
+pub struct Receiver {
+    pub url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    told: Mutex<Vec<Told>>,
+    status: AtomicU16,
+}
+
+impl Receiver {
+    /// Answers every POST with `status`.
+    pub async fn start(status: u16) -> Self {
+        let shared = Arc::new(Shared { told: Mutex::default(), status: AtomicU16::new(status) });
+        let router = Router::new().route("/hook", post(keep)).with_state(Arc::clone(&shared));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, shared }
+    }
+
+    pub fn answer_with(&self, status: u16) {
+        self.shared.status.store(status, Ordering::Relaxed);
+    }
+
+    pub fn told(&self) -> Vec<Told> {
+        self.shared.told.lock().unwrap().clone()
+    }
+}
+
+async fn keep(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    shared.told.lock().unwrap().push(Told { headers, body });
+    StatusCode::from_u16(shared.status.load(Ordering::Relaxed)).unwrap()
+}

@@ -1,0 +1,146 @@
+//! A store with one pending request, and a courier.
+
+use std::{sync::Arc, time::Duration};
+
+use preloop_egress::{Egress, EgressOptions};
+use preloop_govern::{ApprovalNotice, Recipient};
+use preloop_notify::{Courier, Settings, SmtpSettings, SmtpTls};
+use preloop_store::{
+    Approval, ApprovalEvent, NewApproval, NewDelivery, NewOwner, RecordFilter, Requester,
+    testing::{TestStore, fresh_sqlite},
+};
+use preloop_types::{AccountId, ApprovalId, CallId, EntryKind, Hash, KeyId, ToolRef, config::RawJson};
+use serde_json::{Value, json, value::RawValue};
+
+pub struct Rig {
+    pub store: TestStore,
+    pub account: AccountId,
+    pub approval: Approval,
+    pub courier: Courier,
+}
+
+/// An upstream tool's name that tries everything.
+pub const HOSTILE: &str = "pay\r\nBcc: thief@example.com\r\n\r\n<script>alert(1)</script>";
+
+impl Rig {
+    /// With an SMTP server on this port of this machine; private addresses may be reached.
+    pub async fn new(smtp: Option<u16>) -> Self {
+        Self::with_egress(smtp, EgressOptions { allow_private_network: true, ..EgressOptions::default() }).await
+    }
+
+    pub async fn with_egress(smtp: Option<u16>, egress: EgressOptions) -> Self {
+        let store = fresh_sqlite().await;
+        let owner = NewOwner { username: "ann".to_owned(), email: None, full_name: None, key: None };
+        let owner = store.bootstrap(owner).await.unwrap().unwrap();
+        let workflow = store.account(owner.account).workflows().await.unwrap().remove(0);
+        let now = store.now();
+        let new = NewApproval {
+            id: ApprovalId::new(now),
+            call: CallId::new(now),
+            workflow: workflow.id,
+            workflow_name: workflow.name,
+            tool: ToolRef {
+                id: None,
+                server_id: None,
+                server: "bank".into(),
+                name: "pay".into(),
+                exposed: "pay".into(),
+                definition: Hash::of("pay"),
+            },
+            requester: Requester { key: KeyId::new(now), user: owner.user, agent: None, session: None, client: None },
+            args_hash: Hash::of("{}"),
+            arguments: Arc::from(RawValue::from_string("{}".to_owned()).unwrap()),
+            justification: None,
+            approvals_required: 1,
+            approvers: vec![owner.user],
+            require_reason: false,
+            async_mode: false,
+            window: Duration::from_hours(24),
+            execute_within: Duration::from_hours(1),
+            policy_version: "1".to_owned(),
+            rule_context: RawJson(RawValue::from_string("{}".to_owned()).unwrap()),
+            shown_hash: None,
+        };
+        let joined = store
+            .write(owner.account, |tx| Box::pin(async move { tx.insert_or_join_approval(&new).await }))
+            .await
+            .unwrap();
+        let smtp = smtp.map(|port| SmtpSettings {
+            host: "127.0.0.1".to_owned(),
+            port: Some(port),
+            username: None,
+            password: None,
+            from: "Preloop <preloop@example.com>".to_owned(),
+            tls: SmtpTls::None,
+        });
+        let courier = Courier::new(store.clone(), &Egress::new(egress), &Settings { smtp }).unwrap();
+        Self { account: owner.account, approval: joined.approval, courier, store }
+    }
+
+    pub fn notice(&self, to: Recipient) -> ApprovalNotice {
+        let id = self.approval.id;
+        ApprovalNotice {
+            request: id,
+            tool: "pay".to_owned(),
+            server: "bank".to_owned(),
+            requester: "laptop (claude-code/2.1)".to_owned(),
+            justification: Some("the invoice is due".to_owned()),
+            arguments: json!({ "amount": 5, "memo": "<b>hi</b>" }),
+            reason: "payments need a human".to_owned(),
+            workflow: "Default".to_owned(),
+            requested_at: self.approval.requested_at,
+            expires_at: self.approval.expires_at,
+            link: format!("https://preloop.example/approval/{id}?token=token-of-{}", to.label()),
+            to,
+        }
+    }
+
+    /// Puts a notice into the outbox, as the governor does.
+    pub async fn announce(&self, notice: ApprovalNotice) {
+        let delivery = NewDelivery {
+            channel: notice.to.channel().as_str().to_owned(),
+            recipient: notice.to.label(),
+            approval: Some(self.approval.id),
+            payload: serde_json::to_vec(&notice).unwrap(),
+            next_at: self.store.now(),
+        };
+        let enqueued =
+            self.store.write(self.account, |tx| Box::pin(async move { tx.enqueue(&delivery).await })).await.unwrap();
+        assert!(enqueued);
+    }
+
+    pub async fn announce_to(&self, to: Recipient) {
+        self.announce(self.notice(to)).await;
+    }
+
+    /// Attempts what is due; lets `later` pass first.
+    pub async fn deliver_after(&self, later: Duration) -> usize {
+        self.store.clock().advance(later);
+        self.courier.deliver_due().await.unwrap()
+    }
+
+    pub async fn deliver(&self) -> usize {
+        self.deliver_after(Duration::ZERO).await
+    }
+
+    /// What the request's history says about notices.
+    pub async fn history(&self) -> Vec<ApprovalEvent> {
+        let events = self.store.account(self.account).approval_events(self.approval.id).await.unwrap();
+        events.into_iter().filter(|event| event.event_type.starts_with("notification")).collect()
+    }
+
+    /// What the journal says about notices.
+    pub async fn journal(&self) -> Vec<Value> {
+        let filter = RecordFilter { kinds: vec![EntryKind::ApprovalNotified], ..RecordFilter::default() };
+        let records = self.store.account(self.account).records(filter).await.unwrap();
+        records.iter().map(|record| serde_json::from_str(record.body.get()).unwrap()).collect()
+    }
+}
+
+pub fn mailbox(address: &str) -> Recipient {
+    Recipient::Email { address: address.to_owned(), name: Some("Ann".to_owned()) }
+}
+
+pub fn webhook(url: &str) -> Recipient {
+    Recipient::Webhook { url: url.to_owned(), headers: Vec::new(), secret: Some("whsec".to_owned()) }
+}
