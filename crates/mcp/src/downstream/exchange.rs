@@ -175,13 +175,14 @@ impl Exchange {
         if !streaming && state.stream.is_some() {
             return Some(Step::Stream);
         }
+        // A request that was given up gets no response, even if it has one.
+        if self.is_legacy() && self.cancelled.is_cancelled() {
+            return Some(Step::Cancelled);
+        }
         if let Some(outcome) = state.outcome.take() {
             return Some(Step::Done(outcome));
         }
-        if let Some(question) = state.question.take() {
-            return Some(Step::Asked(question));
-        }
-        (self.is_legacy() && self.cancelled.is_cancelled()).then_some(Step::Cancelled)
+        state.question.take().map(Step::Asked)
     }
 
     /// The request ended.

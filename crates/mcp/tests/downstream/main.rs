@@ -1,0 +1,10 @@
+//! The MCP endpoint as an agent meets it: over HTTP, with a fake handler behind it.
+
+mod app;
+mod asking;
+mod door;
+mod http_sse;
+mod legacy;
+mod listen;
+mod modern;
+mod streams;
