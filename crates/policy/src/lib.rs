@@ -4,12 +4,21 @@
 //! it: may this principal make this call? It is a pure function of its arguments: it knows no
 //! database, no network, no clock, and must never learn of them. There is one evaluator,
 //! [`Ruleset::decide`]; every path that needs a decision takes it from there.
+//!
+//! The configuration also has a written form, the policy [`document`]: read it, [`check`] it
+//! against what tools take, see what it would change ([`diff`]), turn it into rows ([`plan`]) and
+//! back ([`export`]).
 
 mod condition;
 mod decide;
+pub mod diff;
+pub mod document;
 pub mod engine;
+pub mod export;
 mod json;
+pub mod plan;
 mod ruleset;
 mod suggest;
 
+pub use condition::infer_language;
 pub use ruleset::{Facts, RuleProblem, Ruleset, RulesetInput};

@@ -96,7 +96,7 @@ pub(crate) fn parse_cel(text: &str, stack: &BigStack) -> Result<Parsed, SyntaxEr
 }
 
 /// The language of a condition that does not say: simple if it can be read so, else CEL.
-pub(crate) fn infer_language(text: &str) -> Language {
+pub fn infer_language(text: &str) -> Language {
     match Simple::parse(text.trim()) {
         // `user.id == "x"` is about the caller, not about an argument called `user`.
         Ok(simple) if text.trim_start().starts_with("args.") || !simple.means_variable() => Language::Simple,
