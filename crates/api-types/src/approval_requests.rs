@@ -151,6 +151,13 @@ pub struct CancelApproval {
     pub reason: Option<String>,
 }
 
+/// A link of the caller's own to the page on which a request is decided.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalLink {
+    /// The page; whoever opens it decides in the caller's name.
+    pub url: String,
+}
+
 /// One thing that happened to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalEvent {

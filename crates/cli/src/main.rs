@@ -1,2 +1,65 @@
-//! The `preloop` binary.
-fn main() {}
+//! The `preloop` binary: `serve` runs the server, every other command is a client of its REST API.
+//!
+//! `cli` says what can be asked for, `commands` does it, `failure` says how it may end.
+
+mod agent;
+mod cli;
+mod client;
+mod commands;
+mod credentials;
+mod download;
+mod failure;
+mod instance;
+mod logging;
+mod output;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use preloop_types::text::printable;
+
+use crate::{
+    cli::{Cli, Command},
+    commands::{approvals, audit, completions, doctor, keys, mcp, policy, serve, tools, version},
+    failure::Result,
+};
+
+fn main() -> ExitCode {
+    // Fails only if one is installed already, and nothing ran before this.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", printable(&failure.to_string()));
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result {
+    let Cli { global, command } = cli;
+    let mut runtime = match &command {
+        // One worker per core that this process may use.
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(async {
+        match &command {
+            Command::Serve(command) => serve::run(command, &global).await,
+            Command::Mcp(command) => mcp::run(command, &global).await,
+            Command::Tools(command) => tools::run(command, &global).await,
+            Command::Policy(command) => policy::run(command, &global).await,
+            Command::Approvals(command) => approvals::run(command, &global).await,
+            Command::Keys(command) => keys::run(command, &global).await,
+            Command::Audit(command) => audit::run(command, &global).await,
+            Command::Doctor(command) => doctor::run(command, &global).await,
+            Command::Version => version::run(&global).await,
+            Command::Completions(command) => {
+                completions::run(command);
+                Ok(())
+            }
+        }
+    })
+}

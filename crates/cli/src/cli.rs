@@ -1,0 +1,147 @@
+//! The command line: what can be asked for. What each command does is in `commands`.
+
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::{
+    client::parse_url,
+    commands::{approvals, audit, completions, doctor, keys, mcp, policy, serve, tools},
+    output::{Format, Printer},
+};
+
+/// Governs what AI agents do: decides, asks a human, carries out and keeps proof.
+#[derive(Parser)]
+#[command(name = "preloop", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not signed in or not permitted, 4 not found, \
+5 conflict (decided already), 6 server not reachable, 7 invalid policy or broken journal.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every client command understands.
+#[derive(Args)]
+#[command(next_help_heading = "Common options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+pub(crate) struct Global {
+    /// The server; else the one in the credentials file, else this machine's at port 8000
+    #[arg(long, global = true, env = "PRELOOP_URL", value_parser = url, hide_env_values = true)]
+    pub(crate) url: Option<Url>,
+    /// The API key; else the one in the credentials file. Better in the environment than on the command line
+    #[arg(long, global = true, env = "PRELOOP_TOKEN", value_parser = secret, hide_env_values = true)]
+    pub(crate) token: Option<SecretString>,
+    /// Send the API key over plain HTTP even to another machine
+    #[arg(long, global = true, env = "PRELOOP_INSECURE_HTTP")]
+    pub(crate) insecure_http: bool,
+    /// Print JSON
+    #[arg(long, global = true, conflicts_with = "yaml")]
+    json: bool,
+    /// Print YAML
+    #[arg(long, global = true)]
+    yaml: bool,
+    /// Print data only, no notes
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+impl Global {
+    pub(crate) fn printer(&self) -> Printer {
+        let format = match (self.json, self.yaml) {
+            (true, _) => Format::Json,
+            (_, true) => Format::Yaml,
+            _ => Format::Table,
+        };
+        Printer { format, quiet: self.quiet }
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(Box<serve::Serve>),
+    /// Upstream MCP servers
+    #[command(subcommand)]
+    Mcp(mcp::Mcp),
+    /// The tools agents are offered
+    #[command(args_conflicts_with_subcommands = true)]
+    Tools(tools::Tools),
+    /// Policies: what is allowed, denied, or put before a human
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// Requests that wait for a human, and those decided
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
+    /// API keys of agents and people
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// The journal of everything that was decided and done
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Look for what is wrong with this installation
+    Doctor(doctor::Doctor),
+    /// Say what is running, here and there
+    Version,
+    /// Print a completion script
+    Completions(completions::Completions),
+}
+
+fn url(text: &str) -> Result<Url, String> {
+    parse_url(text).map_err(|failure| failure.message)
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    match text.trim() {
+        "" => Err("it is empty".to_owned()),
+        text => Ok(SecretString::from(text.to_owned())),
+    }
+}
+
+/// For arguments that must not be empty.
+pub(crate) fn some_text() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_given() {
+        let lines = [
+            "serve --listen 127.0.0.1:0 --allow-stdio --allow-private-network false --smtp-tls none",
+            "mcp add files --env A=b --cwd /tmp -- npx -y server /srv",
+            "mcp add web https://example.com/mcp --bearer-env TOKEN --pin warn --allow-sampling",
+            "mcp bridge --server files",
+            "tools",
+            "tools --server files --json",
+            "tools call write_file --args {}",
+            "tools accept write_file --hash 00",
+            "policy apply policy.yaml --dry-run --prune",
+            "policy validate -r policies - --yaml",
+            "approvals list --status all",
+            "approvals approve latest --comment fine",
+            "approvals watch --tool pay --bell",
+            "keys create laptop --expires 90d --tool a --tool b -q",
+            "audit list --since 2h --kind call.intent",
+            "audit verify export.jsonl",
+            "doctor --url http://127.0.0.1:1 --token secret",
+            "completions zsh",
+        ];
+        for line in lines {
+            let parsed = Cli::try_parse_from(std::iter::once("preloop").chain(line.split(' ')));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in
+            ["mcp add x", "mcp add x http://a -- b", "tools --json --yaml", "keys create a --agent --admin", "frob"]
+        {
+            assert!(Cli::try_parse_from(std::iter::once("preloop").chain(line.split(' '))).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What each command does, one module per group.
+
+pub(crate) mod approvals;
+pub(crate) mod audit;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod keys;
+pub(crate) mod mcp;
+pub(crate) mod policy;
+pub(crate) mod serve;
+pub(crate) mod tools;
+pub(crate) mod version;
