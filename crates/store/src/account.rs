@@ -1,6 +1,5 @@
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::collections::BTreeMap;
 
-use futures::stream::BoxStream;
 use preloop_types::{
     AccountId, ApprovalId, KeyId, ServerId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
     config::{Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
@@ -9,24 +8,55 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    Approval, ApprovalEvent, ApprovalFilter, ExportOptions, Finding, KeyRow, PolicyVersion, Record, RecordFilter,
-    Result, SecretOwner, ToolVersion, User, proof,
+    Approval, ApprovalEvent, ApprovalFilter, Error, Finding, KeyRow, PolicyVersion, Record, RecordFilter, Result,
+    Sealer, SecretOwner, Store, ToolVersion, User,
+    db::{Conn, fetch_optional},
+    proof,
+    seal::Vault,
 };
 
 /// The data of one account (P9): every query it makes carries the account, so that another tenant's
 /// id answers like one that does not exist.
 #[derive(Clone)]
-pub struct AccountStore;
+pub struct AccountStore {
+    store: Store,
+    account: AccountId,
+}
 
 /// One account's data over one connection: the reads that [`AccountStore`] and [`crate::Tx`] share.
 pub struct View<'c> {
-    connection: PhantomData<&'c mut ()>,
+    pub(crate) conn: Conn<'c>,
+    account: AccountId,
+    vault: &'c Vault,
 }
 
-impl View<'_> {
+impl<'c> View<'c> {
+    pub(crate) fn new(conn: Conn<'c>, account: AccountId, vault: &'c Vault) -> Self {
+        Self { conn, account, vault }
+    }
+
     /// Whose data.
     pub fn account(&self) -> AccountId {
-        todo!()
+        self.account
+    }
+
+    /// What seals this account's secrets.
+    pub(crate) async fn sealer(&mut self) -> Result<Sealer> {
+        self.sealer_of(self.account).await
+    }
+
+    pub(crate) async fn sealer_of(&mut self, account: AccountId) -> Result<Sealer> {
+        if let Some(sealer) = self.vault.opened(account) {
+            return Ok(sealer);
+        }
+        let sql = "SELECT data_key FROM accounts WHERE id = $1";
+        let row = fetch_optional!(self.conn, (Vec<u8>,), sql, account.0)?;
+        let (wrapped,) = row.ok_or(Error::NotFound)?;
+        self.vault.open_account_key(account, &wrapped)
+    }
+
+    pub(crate) fn vault(&self) -> &'c Vault {
+        self.vault
     }
 }
 
@@ -36,7 +66,8 @@ macro_rules! reads {
         impl AccountStore {
             $($(#[$doc])*
             pub async fn $name(&self, $($arg: $type),*) -> Result<$out> {
-                self.view().await?.$name($($arg),*).await
+                let mut reader = self.store.reader().await?;
+                View::new(reader.conn(), self.account, self.store.vault()).$name($($arg),*).await
             })*
         }
     };
@@ -75,6 +106,8 @@ reads! {
     users() -> Vec<User>;
     /// One person.
     user(id: UserId) -> Option<User>;
+    /// The person the account belongs to.
+    owner() -> Option<User>;
     /// Every key, newest first, revoked ones too.
     keys() -> Vec<KeyRow>;
     /// One key.
@@ -101,23 +134,16 @@ reads! {
 }
 
 impl AccountStore {
+    pub(crate) fn new(store: Store, account: AccountId) -> Self {
+        Self { store, account }
+    }
+
     /// Whose data.
     pub fn id(&self) -> AccountId {
-        todo!()
+        self.account
     }
 
-    #[expect(clippy::unused_async)]
-    async fn view(&self) -> Result<View<'_>> {
-        todo!()
-    }
-
-    /// The journal as lines of JSON, each with its line feed, that [`proof::verify`] can check anywhere.
-    pub fn export(&self, _options: ExportOptions) -> BoxStream<'static, Result<String>> {
-        todo!()
-    }
-
-    /// Verifies the journal where it lies.
-    pub async fn verify_journal(&self) -> Result<proof::VerifyReport> {
-        todo!()
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 }

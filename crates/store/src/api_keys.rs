@@ -1,6 +1,10 @@
 use preloop_types::{AccountId, Agent, Hash, KeyId, Scope, SessionId, Timestamp, UserId};
+use uuid::Uuid;
 
-use crate::{Result, Tx, User, View};
+use crate::{
+    Error, Result, Store, Tx, User, View,
+    db::{at, execute, fetch_all, fetch_optional, from_json, hash, json, micros, opt_from_json, opt_json, row},
+};
 
 /// An API key. The secret itself is never stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,24 +50,109 @@ pub struct FoundKey {
     pub user: User,
 }
 
+row! {
+    struct StoredKey {
+        id: Uuid, account_id: Uuid, user_id: Uuid, name: String, hash: Vec<u8>, prefix: String, scopes: String,
+        agent: Option<String>, session_id: Option<Uuid>, allowed_tools: Option<String>,
+        allowed_servers: Option<String>, expires_at: Option<i64>, last_used_at: Option<i64>,
+        revoked_at: Option<i64>, created_at: i64,
+    }
+}
+
+impl StoredKey {
+    fn into_key(self) -> Result<KeyRow> {
+        Ok(KeyRow {
+            id: KeyId(self.id),
+            account: AccountId(self.account_id),
+            user: UserId(self.user_id),
+            name: self.name,
+            hash: hash(&self.hash)?,
+            prefix: self.prefix,
+            scopes: from_json(&self.scopes)?,
+            agent: opt_from_json(self.agent.as_deref())?,
+            session: self.session_id.map(SessionId),
+            allowed_tools: opt_from_json(self.allowed_tools.as_deref())?,
+            allowed_servers: opt_from_json(self.allowed_servers.as_deref())?,
+            expires_at: self.expires_at.map(at),
+            last_used_at: self.last_used_at.map(at),
+            revoked_at: self.revoked_at.map(at),
+            created_at: at(self.created_at),
+        })
+    }
+}
+
+impl Store {
+    /// The key of that hash, revoked and expired ones too, with its owner. Unscoped: a credential
+    /// comes before the account is known.
+    pub async fn find_key(&self, hash: &Hash) -> Result<Option<FoundKey>> {
+        let mut reader = self.reader().await?;
+        let mut conn = reader.conn();
+        let sql = "SELECT * FROM api_keys WHERE hash = $1";
+        let Some(key) = fetch_optional!(conn, StoredKey, sql, &hash.0[..])? else { return Ok(None) };
+        let key = key.into_key()?;
+        let user = View::new(conn, key.account, self.vault()).user(key.user).await?;
+        let user = user.ok_or_else(|| Error::Damaged("a key without its owner".to_owned()))?;
+        Ok(Some(FoundKey { key, user }))
+    }
+}
+
 impl View<'_> {
     /// Every key, newest first, revoked ones too.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>> {
-        todo!()
+        let account = self.account().0;
+        let sql = "SELECT * FROM api_keys WHERE account_id = $1 ORDER BY created_at DESC, id DESC";
+        fetch_all!(self.conn, StoredKey, sql, account)?.into_iter().map(StoredKey::into_key).collect()
     }
+
     /// One key.
-    pub async fn key(&mut self, _id: KeyId) -> Result<Option<KeyRow>> {
-        todo!()
+    pub async fn key(&mut self, id: KeyId) -> Result<Option<KeyRow>> {
+        let account = self.account().0;
+        let sql = "SELECT * FROM api_keys WHERE account_id = $1 AND id = $2";
+        fetch_optional!(self.conn, StoredKey, sql, account, id.0)?.map(StoredKey::into_key).transpose()
     }
 }
 
 impl Tx<'_> {
     /// Adds a key.
-    pub async fn insert_key(&mut self, _key: &KeyRow) -> Result<()> {
-        todo!()
+    pub async fn insert_key(&mut self, key: &KeyRow) -> Result<()> {
+        self.keys_changed();
+        let account = self.account();
+        if key.account != account {
+            return Err(Error::NotFound);
+        }
+        let sql = "INSERT INTO api_keys (account_id, id, user_id, name, hash, prefix, scopes, agent, session_id, \
+                   allowed_tools, allowed_servers, expires_at, last_used_at, revoked_at, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+        execute!(
+            self.conn,
+            sql,
+            account.0,
+            key.id.0,
+            key.user.0,
+            &key.name[..],
+            &key.hash.0[..],
+            &key.prefix[..],
+            json(&key.scopes)?,
+            opt_json(key.agent.as_ref())?,
+            key.session.map(|id| id.0),
+            opt_json(key.allowed_tools.as_ref())?,
+            opt_json(key.allowed_servers.as_ref())?,
+            micros(key.expires_at),
+            micros(key.last_used_at),
+            micros(key.revoked_at),
+            key.created_at.micros()
+        )?;
+        Ok(())
     }
+
     /// Revokes a key for good; false if it was already.
-    pub async fn revoke_key(&mut self, _id: KeyId) -> Result<bool> {
-        todo!()
+    pub async fn revoke_key(&mut self, id: KeyId) -> Result<bool> {
+        self.keys_changed();
+        let (account, now) = (self.account().0, self.now().micros());
+        let sql = "UPDATE api_keys SET revoked_at = $3 WHERE account_id = $1 AND id = $2 AND revoked_at IS NULL";
+        if execute!(self.conn, sql, account, id.0, now)? > 0 {
+            return Ok(true);
+        }
+        self.key(id).await?.map(|_| false).ok_or(Error::NotFound)
     }
 }

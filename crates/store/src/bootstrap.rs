@@ -1,4 +1,19 @@
-use preloop_types::{AccountId, Hash, KeyId, Scope, UserId};
+use std::collections::BTreeMap;
+
+use preloop_types::{
+    AccountId, Entry, EntryKind, Hash, KeyId, Scope, Subject, UserId, WorkflowId,
+    config::{Channels, Workflow},
+};
+use serde_json::{Value, json, value::to_raw_value};
+
+use crate::{
+    Error, KeyRow, Result, Store, Tx, User,
+    db::{execute, fetch_optional},
+};
+
+/// What every account begins with.
+const DEFAULT_WORKFLOW: &str = "Default Approval Workflow";
+const DEFAULT_TIMEOUT_SECONDS: u32 = 300;
 
 /// Who the first account belongs to.
 #[derive(Debug, Clone)]
@@ -35,4 +50,98 @@ pub struct Owner {
     pub user: UserId,
     /// The owner's key, if one was asked for.
     pub key: Option<KeyId>,
+}
+
+impl Store {
+    /// Makes the first account with its owner, default workflow and, if asked for, key; `None` if there
+    /// is an account already.
+    pub async fn bootstrap(&self, owner: NewOwner) -> Result<Option<Owner>> {
+        let account = AccountId::new(self.now());
+        self.write(account, move |tx| {
+            Box::pin(async move {
+                if !tx.begin_first_account(&owner).await? {
+                    return Ok(None);
+                }
+                tx.furnish(owner).await.map(Some)
+            })
+        })
+        .await
+    }
+}
+
+impl Tx<'_> {
+    /// Takes the right to make the first account; false if there is an account.
+    async fn begin_first_account(&mut self, owner: &NewOwner) -> Result<bool> {
+        if owner.username.trim().is_empty() {
+            return Err(Error::Invalid("the owner needs a `username`".to_owned()));
+        }
+        // Of nodes that start together one gets past this row at a time.
+        execute!(self.conn, "UPDATE instance SET created_at = created_at WHERE id = 1")?;
+        Ok(fetch_optional!(self.conn, (i64,), "SELECT created_at FROM accounts LIMIT 1")?.is_none())
+    }
+
+    async fn furnish(&mut self, owner: NewOwner) -> Result<Owner> {
+        let (account, now) = (self.account(), self.now());
+        let user = UserId::new(now);
+        let data_key = self.vault().new_account_key(account);
+        let sql = "INSERT INTO accounts (id, owner_id, data_key, created_at) VALUES ($1, $2, $3, $4)";
+        execute!(self.conn, sql, account.0, user.0, data_key, now.micros())?;
+
+        let NewOwner { username, email, full_name, key } = owner;
+        self.insert_user(&User { id: user, username, email, full_name, is_active: true, created_at: now }).await?;
+        let workflow = Workflow {
+            id: WorkflowId::new(now),
+            name: DEFAULT_WORKFLOW.to_owned(),
+            description: None,
+            timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
+            require_reason: false,
+            is_default: true,
+            async_approval: false,
+            approvals_required: 1,
+            approvers: vec![user],
+            channels: Channels::default(),
+            extra: BTreeMap::new(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        };
+        self.insert_workflow(&workflow).await?;
+        let made = |what, id: &dyn std::fmt::Display| json!({ "config_type": what, "action": "created", "id": id.to_string() });
+        self.note(EntryKind::ConfigChanged, user, made("account", &account))?;
+        self.note(EntryKind::ConfigChanged, user, made("user", &user))?;
+        self.note(EntryKind::ConfigChanged, user, made("approval_workflow", &workflow.id))?;
+
+        let mut key_id = None;
+        if let Some(NewKey { name, hash, prefix, scopes }) = key {
+            let id = *key_id.insert(KeyId::new(now));
+            let body = json!({ "action": "created", "id": id, "name": name, "prefix": prefix, "scopes": scopes });
+            self.insert_key(&KeyRow {
+                id,
+                account,
+                user,
+                name,
+                hash,
+                prefix,
+                scopes,
+                agent: None,
+                session: None,
+                allowed_tools: None,
+                allowed_servers: None,
+                expires_at: None,
+                last_used_at: None,
+                revoked_at: None,
+                created_at: now,
+            })
+            .await?;
+            self.note(EntryKind::KeyChanged, user, body)?;
+        }
+        Ok(Owner { account, user, key: key_id })
+    }
+
+    fn note(&mut self, kind: EntryKind, user: UserId, body: Value) -> Result<()> {
+        let body = to_raw_value(&body).map_err(|error| Error::Invalid(error.to_string()))?;
+        let subject = Subject { user: Some(user), ..Subject::default() };
+        self.record(Entry { account: self.account(), kind, call: None, subject, body, payload: None });
+        Ok(())
+    }
 }

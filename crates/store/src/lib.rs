@@ -8,6 +8,7 @@
 mod account;
 mod api_keys;
 pub mod approvals;
+mod background;
 mod bootstrap;
 mod clock;
 mod db;

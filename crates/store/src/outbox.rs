@@ -1,7 +1,19 @@
+use std::time::Duration;
+
 use preloop_types::{AccountId, ApprovalId, Timestamp};
 use uuid::Uuid;
 
-use crate::{Result, Tx};
+use crate::{
+    Error, Result, Store, Tx,
+    db::{Conn, at, execute, fetch_all, fetch_optional, found, row, small},
+};
+
+/// How long a delivery is its taker's before somebody else may take it.
+const TAKEN_FOR: Duration = Duration::from_secs(60);
+/// Largest payload.
+const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// Most deliveries of one account that wait.
+const PENDING_MAX: i64 = 10_000;
 
 /// A message to be sent, before it is in the outbox.
 #[derive(Clone)]
@@ -39,22 +51,113 @@ pub struct Delivery {
     pub created_at: Timestamp,
 }
 
+row! {
+    struct DeliveryRow {
+        id: Uuid, account_id: Uuid, channel: String, recipient: String, approval_id: Option<Uuid>, payload: Vec<u8>,
+        attempt: i64, created_at: i64,
+    }
+}
+
+fn context(id: Uuid) -> String {
+    format!("outbox/{id}")
+}
+
+impl Store {
+    /// Takes deliveries that are due, each for one minute: one that is not finished by then can be taken
+    /// again. Unscoped: one sender serves every account.
+    pub async fn claim_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>> {
+        self.write_any(move |tx| Box::pin(async move { tx.claim_deliveries(now, limit).await })).await
+    }
+}
+
 impl Tx<'_> {
+    async fn claim_deliveries(&mut self, now: Timestamp, limit: u32) -> Result<Vec<Delivery>> {
+        let sql = match self.conn {
+            Conn::Sqlite(_) => {
+                "UPDATE outbox SET attempt = attempt + 1, next_at = $2 WHERE id IN (SELECT id FROM outbox \
+                 WHERE status = 'pending' AND next_at <= $1 ORDER BY next_at LIMIT $3) RETURNING *"
+            }
+            Conn::Pg(_) => {
+                "UPDATE outbox SET attempt = attempt + 1, next_at = $2 WHERE id IN (SELECT id FROM outbox \
+                 WHERE status = 'pending' AND next_at <= $1 ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING *"
+            }
+        };
+        let (until, limit) = ((now + TAKEN_FOR).micros(), i64::from(limit));
+        let rows = fetch_all!(self.conn, DeliveryRow, sql, now.micros(), until, limit)?;
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in rows {
+            let account = AccountId(row.account_id);
+            let sealer = self.sealer_of(account).await?;
+            taken.push(Delivery {
+                id: row.id,
+                account,
+                channel: row.channel,
+                recipient: row.recipient,
+                approval: row.approval_id.map(ApprovalId),
+                payload: sealer.open(&context(row.id), &row.payload)?,
+                attempt: small(row.attempt)?,
+                created_at: at(row.created_at),
+            });
+        }
+        Ok(taken)
+    }
+
     /// Puts a message in the outbox; false if the same channel was already to tell the same
     /// recipient of the same request.
-    pub async fn enqueue(&mut self, _delivery: &NewDelivery) -> Result<bool> {
-        todo!()
+    pub async fn enqueue(&mut self, delivery: &NewDelivery) -> Result<bool> {
+        let (account, now) = (self.account().0, self.now());
+        if delivery.payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(Error::Invalid(format!("a delivery has more than {PAYLOAD_BYTES_MAX} bytes")));
+        }
+        if let Some(approval) = delivery.approval {
+            self.approval_exists(approval).await?;
+        }
+        let sql = "SELECT COUNT(*) FROM outbox WHERE account_id = $1 AND status = 'pending'";
+        if fetch_optional!(self.conn, (i64,), sql, account)?.is_some_and(|(pending,)| pending >= PENDING_MAX) {
+            return Err(Error::Busy);
+        }
+        let id = ApprovalId::new(now).0;
+        let payload = self.sealer().await?.seal(&context(id), &delivery.payload);
+        let sql = "INSERT INTO outbox (account_id, id, channel, recipient, approval_id, payload, status, attempt, \
+                   next_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, $7, $8) \
+                   ON CONFLICT (approval_id, channel, recipient) DO NOTHING";
+        let added = execute!(
+            self.conn,
+            sql,
+            account,
+            id,
+            &delivery.channel[..],
+            &delivery.recipient[..],
+            delivery.approval.map(|id| id.0),
+            payload,
+            delivery.next_at.micros(),
+            now.micros()
+        )?;
+        Ok(added > 0)
     }
+
     /// The message was sent.
-    pub async fn finish_delivery(&mut self, _id: Uuid) -> Result<()> {
-        todo!()
+    pub async fn finish_delivery(&mut self, id: Uuid) -> Result<()> {
+        self.end_delivery(id, "sent", None).await
     }
+
     /// Sending failed; try again at `next_at`.
-    pub async fn retry_delivery(&mut self, _id: Uuid, _next_at: Timestamp, _error: &str) -> Result<()> {
-        todo!()
+    pub async fn retry_delivery(&mut self, id: Uuid, next_at: Timestamp, error: &str) -> Result<()> {
+        let account = self.account().0;
+        let sql = "UPDATE outbox SET next_at = $3, last_error = $4 \
+                   WHERE account_id = $1 AND id = $2 AND status = 'pending'";
+        found(execute!(self.conn, sql, account, id, next_at.micros(), error)?)
     }
+
     /// Sending failed for good.
-    pub async fn dead_letter_delivery(&mut self, _id: Uuid, _error: &str) -> Result<()> {
-        todo!()
+    pub async fn dead_letter_delivery(&mut self, id: Uuid, error: &str) -> Result<()> {
+        self.end_delivery(id, "dead", Some(error)).await
+    }
+
+    async fn end_delivery(&mut self, id: Uuid, status: &'static str, error: Option<&str>) -> Result<()> {
+        let (account, now) = (self.account().0, self.now().micros());
+        let sql = "UPDATE outbox SET status = $3, last_error = $4, finished_at = $5 \
+                   WHERE account_id = $1 AND id = $2 AND status = 'pending'";
+        found(execute!(self.conn, sql, account, id, status, error, now)?)
     }
 }

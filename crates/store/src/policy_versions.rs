@@ -1,7 +1,10 @@
-use preloop_types::{Timestamp, UserId};
+use preloop_types::{ChangeId, Timestamp, UserId};
 use uuid::Uuid;
 
-use crate::{Result, Tx, View};
+use crate::{
+    Error, Result, Sealer, Tx, View,
+    db::{at, execute, fetch_all, fetch_optional, row, unsigned},
+};
 
 /// A snapshot of the policy, before it has a number.
 #[derive(Clone)]
@@ -39,20 +42,94 @@ pub struct PolicyVersion {
     pub created_at: Timestamp,
 }
 
+row! {
+    struct VersionRow {
+        id: Uuid, number: i64, yaml: Option<Vec<u8>>, description: Option<String>, tag: Option<String>, active: bool,
+        created_by: Option<Uuid>, created_at: i64,
+    }
+}
+
+fn context(id: Uuid) -> String {
+    format!("policy/{id}")
+}
+
+impl VersionRow {
+    fn into_version(self, sealer: Option<&Sealer>) -> Result<PolicyVersion> {
+        let yaml = match (self.yaml, sealer) {
+            (Some(sealed), Some(sealer)) => {
+                String::from_utf8(sealer.open(&context(self.id), &sealed)?).map_err(|_| Error::Unsealable)?
+            }
+            _ => String::new(),
+        };
+        Ok(PolicyVersion {
+            id: self.id,
+            number: unsigned(self.number)?,
+            yaml,
+            description: self.description,
+            tag: self.tag,
+            active: self.active,
+            created_by: self.created_by.map(UserId),
+            created_at: at(self.created_at),
+        })
+    }
+}
+
 impl View<'_> {
     /// Every version, newest first, without the documents.
     pub async fn policy_versions(&mut self) -> Result<Vec<PolicyVersion>> {
-        todo!()
+        let account = self.account().0;
+        let sql = "SELECT id, number, NULLIF(yaml, yaml) AS yaml, description, tag, active, created_by, created_at \
+                   FROM policy_versions WHERE account_id = $1 ORDER BY number DESC";
+        let rows = fetch_all!(self.conn, VersionRow, sql, account)?;
+        rows.into_iter().map(|row| row.into_version(None)).collect()
     }
+
     /// One version with its document.
-    pub async fn policy_version(&mut self, _id: Uuid) -> Result<Option<PolicyVersion>> {
-        todo!()
+    pub async fn policy_version(&mut self, id: Uuid) -> Result<Option<PolicyVersion>> {
+        let account = self.account().0;
+        let sql = "SELECT * FROM policy_versions WHERE account_id = $1 AND id = $2";
+        let Some(row) = fetch_optional!(self.conn, VersionRow, sql, account, id)? else { return Ok(None) };
+        let sealer = self.sealer().await?;
+        row.into_version(Some(&sealer)).map(Some)
     }
 }
 
 impl Tx<'_> {
-    /// Adds a version.
-    pub async fn insert_policy_version(&mut self, _version: &NewPolicyVersion) -> Result<PolicyVersion> {
-        todo!()
+    /// Adds a version under the next number.
+    pub async fn insert_policy_version(&mut self, version: &NewPolicyVersion) -> Result<PolicyVersion> {
+        let (account, now) = (self.account().0, self.now());
+        // Of writers that add a version together one gets past this row at a time.
+        execute!(self.conn, "UPDATE accounts SET created_at = created_at WHERE id = $1", account)?;
+        if let Some(tag) = &version.tag {
+            let sql = "UPDATE policy_versions SET tag = NULL WHERE account_id = $1 AND tag = $2";
+            execute!(self.conn, sql, account, &tag[..])?;
+        }
+        if version.active {
+            let sql = "UPDATE policy_versions SET active = FALSE WHERE account_id = $1 AND active";
+            execute!(self.conn, sql, account)?;
+        }
+        let sql = "SELECT COALESCE(MAX(number), 0) FROM policy_versions WHERE account_id = $1";
+        let number = fetch_optional!(self.conn, (i64,), sql, account)?.map_or(1, |(last,)| last + 1);
+        let NewPolicyVersion { yaml, description, tag, active, created_by } = version.clone();
+        let id = ChangeId::new(now).0;
+        let sealed = self.sealer().await?.seal(&context(id), yaml.as_bytes());
+        let sql = "INSERT INTO policy_versions \
+                   (account_id, id, number, yaml, description, tag, active, created_by, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        execute!(
+            self.conn,
+            sql,
+            account,
+            id,
+            number,
+            sealed,
+            description.as_deref(),
+            tag.as_deref(),
+            active,
+            created_by.map(|id| id.0),
+            now.micros()
+        )?;
+        let number = unsigned(number)?;
+        Ok(PolicyVersion { id, number, yaml, description, tag, active, created_by, created_at: now })
     }
 }

@@ -1,13 +1,23 @@
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures::future::BoxFuture;
-use preloop_types::{AccountId, ApprovalId, Entry, Hash, KeyId, Timestamp, WriterId};
-use tokio::sync::broadcast;
+use preloop_types::{AccountId, Entry, KeyId, Timestamp, WriterId};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use crate::{
-    AccountStore, Clock, Delivery, Event, FoundKey, JournalStats, Keys, McpSession, NewOwner, Owner, Receipt, Result,
-    Sealer, TokenGrant, Tx,
+    AccountStore, Clock, Error, Event, JournalStats, Keys, Receipt, Result, Sealer, Tx, View, background,
+    db::{Db, Link, Lock, Pooled, execute, fetch_optional},
+    journal::{Counters, Item, Job, Prepared, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Writer},
+    seal::{INSTANCE, Vault},
 };
+
+/// Events a receiver may lag behind before it is told that it lost some.
+const EVENTS_KEPT: usize = 4096;
+/// Most keys and sessions whose last use waits to be written.
+const TOUCHES_MAX: usize = 16_384;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -16,120 +26,259 @@ pub struct StoreOptions {
     pub url: String,
     /// Derived from the instance key.
     pub keys: Keys,
-    /// This process's chain in every journal; the same across its restarts.
+    /// This process's chain in every journal; the same across its restarts, of one process at a time.
     pub writer: WriterId,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
 }
 
-/// The database of one instance. Cheap to clone.
+/// The database of one instance. Cheap to clone; when the last clone is dropped, what is queued is
+/// still written.
 #[derive(Clone)]
-pub struct Store;
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Item>,
+    room: Arc<Semaphore>,
+    touches: Arc<Touches>,
+    /// Dropped or set to true, the tasks in the background stop.
+    stop: watch::Sender<bool>,
+}
+
+/// What the writer and the tasks in the background share with the store.
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) vault: Vault,
+    pub(crate) keys: Keys,
+    pub(crate) writer: WriterId,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) counters: Counters,
+    _lock: Option<Lock>,
+}
+
+/// Last uses that are worth a note but not a write each.
+#[derive(Default)]
+pub(crate) struct Touches {
+    pub(crate) keys: Mutex<HashMap<KeyId, Timestamp>>,
+    pub(crate) sessions: Mutex<HashMap<(AccountId, String), Timestamp>>,
+}
 
 impl Store {
-    /// Connects, migrates, starts the writer.
-    pub async fn open(_options: StoreOptions) -> Result<Self> {
-        todo!()
+    /// Connects, brings the schema up to date, checks the key and starts the writer. Intents that an
+    /// earlier life of this writer left open are settled in the background.
+    pub async fn open(options: StoreOptions) -> Result<Self> {
+        let StoreOptions { url, keys, writer, clock } = options;
+        let (db, lock) = Db::open(&url).await?;
+        let vault = Vault::new(&keys);
+        let mut link = db.writer_link(writer).await?;
+        begin_life(&mut link, &vault, writer, clock.now()).await?;
+
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let counters = Counters::default();
+        let shared = Arc::new(Shared { db, vault, keys, writer, clock, events, counters, _lock: lock });
+        let (queue, waiting) = mpsc::channel(QUEUE_ITEMS_MAX);
+        let (stop, stopped) = watch::channel(false);
+        let inner = Inner {
+            shared: Arc::clone(&shared),
+            queue,
+            room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
+            touches: Arc::default(),
+            stop,
+        };
+        let store = Self(Arc::new(inner));
+        // Before anything is written in this life.
+        let orphans = store.orphans(true).await?;
+        tokio::spawn(Writer::new(shared, waiting, link).run());
+        background::start(&store, orphans, &stopped);
+        Ok(store)
     }
+
     /// Where the time comes from.
     pub fn clock(&self) -> &dyn Clock {
-        todo!()
+        &*self.0.shared.clock
     }
+
     /// The current time.
     pub fn now(&self) -> Timestamp {
         self.clock().now()
     }
+
+    /// This process's chain in every journal.
+    pub fn writer(&self) -> WriterId {
+        self.0.shared.writer
+    }
+
+    /// Whether other nodes may write to the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.shared.db, Db::Pg { .. })
+    }
+
     /// What is committed from now on, here and on other nodes.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        todo!()
+        self.0.shared.events.subscribe()
     }
+
     /// The data of one account.
-    pub fn account(&self, _id: AccountId) -> AccountStore {
-        todo!()
+    pub fn account(&self, id: AccountId) -> AccountStore {
+        AccountStore::new(self.clone(), id)
     }
+
     /// Runs `work` in the next group commit; returns once that is durable. An error rolls back this
-    /// work only. Dropping the future does not stop a work that is already queued.
+    /// work only. Dropping the future does not stop a work that is already queued. A work holds up
+    /// every other write: it does nothing but its statements.
     pub async fn write<T: Send + 'static>(
         &self,
-        _account: AccountId,
-        _work: impl for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T>> + Send + 'static,
+        account: AccountId,
+        work: impl for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T>> + Send + 'static,
     ) -> Result<T> {
-        todo!()
+        let (job, wait) = Job::new(work);
+        self.enqueue(Item::Work { account, work: Box::new(job) })?;
+        wait.await.map_err(|_| Error::Closed)?
     }
+
     /// Appends one record; it is durable when this returns.
-    pub async fn append(&self, _entry: Entry) -> Result<Receipt> {
-        todo!()
+    pub async fn append(&self, entry: Entry) -> Result<Receipt> {
+        let sealer = self.sealer(entry.account).await?;
+        let entry = Prepared::new(entry, &sealer)?;
+        let bytes = u32::try_from(entry.bytes()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0.room).try_acquire_many_owned(bytes).map_err(|_| Error::Busy)?;
+        let (reply, wait) = oneshot::channel();
+        self.enqueue(Item::Append { entry, reply, room })?;
+        wait.await.map_err(|_| Error::Closed)?
     }
+
     /// Writes what is queued, signs a last checkpoint and closes the connections.
     pub async fn close(&self) {
-        todo!()
+        background::flush_touches(self).await;
+        self.0.stop.send_replace(true);
+        let (reply, wait) = oneshot::channel();
+        if self.0.queue.send(Item::Close { reply }).await.is_ok() {
+            let _ = wait.await;
+        }
+        self.0.shared.db.close().await;
     }
+
     /// How much the journal has written since the store was opened.
     pub fn journal_stats(&self) -> JournalStats {
-        todo!()
+        self.0.shared.counters.stats()
     }
+
     /// The public half of the key that signs checkpoints.
     pub fn signing_public(&self) -> [u8; 32] {
-        todo!()
+        self.0.shared.keys.signing_public()
     }
-    /// The key of that hash, revoked and expired ones too, with its owner.
-    pub async fn find_key(&self, _hash: &Hash) -> Result<Option<FoundKey>> {
-        todo!()
-    }
-    /// Notes that a key was used; written later, in bulk.
-    pub fn touch_key(&self, _id: KeyId) {
-        todo!()
-    }
-    /// Every account.
+
+    /// Every account, oldest first.
     pub async fn accounts(&self) -> Result<Vec<AccountId>> {
-        todo!()
+        let mut reader = self.reader().await?;
+        let mut conn = reader.conn();
+        let rows = crate::db::fetch_all!(conn, (uuid::Uuid,), "SELECT id FROM accounts ORDER BY id")?;
+        Ok(rows.into_iter().map(|(id,)| AccountId(id)).collect())
     }
-    /// Makes the first account with its owner and default workflow; `None` if there is an account.
-    pub async fn bootstrap(&self, _owner: NewOwner) -> Result<Option<Owner>> {
-        todo!()
-    }
+
     /// What seals the secrets of one account.
-    pub async fn sealer(&self, _account: AccountId) -> Result<Sealer> {
-        todo!()
+    pub async fn sealer(&self, account: AccountId) -> Result<Sealer> {
+        if let Some(sealer) = self.vault().opened(account) {
+            return Ok(sealer);
+        }
+        let mut reader = self.reader().await?;
+        View::new(reader.conn(), account, self.vault()).sealer().await
     }
+
     /// Encrypts `plain` so that it opens only in this account and context.
     pub async fn seal(&self, account: AccountId, context: &str, plain: &[u8]) -> Result<Vec<u8>> {
         Ok(self.sealer(account).await?.seal(context, plain))
     }
+
     /// Decrypts what [`Store::seal`] made for the same account and context.
     pub async fn open_sealed(&self, account: AccountId, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
         self.sealer(account).await?.open(context, sealed)
     }
-    /// The request a link leads to. Unscoped: a link comes before the account is known.
-    pub async fn approval_by_token(&self, _id: ApprovalId, _token_hash: &Hash) -> Result<Option<TokenGrant>> {
-        todo!()
+
+    /// Notes that a key was used now; written some seconds later, in bulk.
+    pub fn touch_key(&self, id: KeyId) {
+        let mut keys = self.0.touches.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() < TOUCHES_MAX {
+            keys.insert(id, self.now());
+        }
     }
-    /// Accounts with a request past its deadline or an execution past its lease.
-    pub async fn due_approvals(&self, _now: Timestamp) -> Result<Vec<AccountId>> {
-        todo!()
+
+    /// Notes that a session was used now; written some seconds later, in bulk.
+    pub fn touch_mcp_session(&self, account: AccountId, id: &str) {
+        let mut sessions = self.0.touches.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() < TOUCHES_MAX {
+            sessions.insert((account, id.to_owned()), self.now());
+        }
     }
-    /// Takes deliveries that are due, each for one minute.
-    pub async fn claim_deliveries(&self, _now: Timestamp, _limit: u32) -> Result<Vec<Delivery>> {
-        todo!()
+
+    // === For the rest of the crate ===
+
+    pub(crate) fn enqueue(&self, item: Item) -> Result<()> {
+        self.0.queue.try_send(item).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Error::Busy,
+            mpsc::error::TrySendError::Closed(_) => Error::Closed,
+        })
     }
-    /// Keeps a session of an MCP client.
-    pub async fn put_mcp_session(&self, _session: &McpSession) -> Result<()> {
-        todo!()
+
+    /// A work of the store itself, about no account in particular.
+    pub(crate) async fn write_any<T: Send + 'static>(
+        &self,
+        work: impl for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.write(INSTANCE, work).await
     }
-    /// The session, if it is this account's.
-    pub async fn get_mcp_session(&self, _account: AccountId, _id: &str) -> Result<Option<McpSession>> {
-        todo!()
+
+    pub(crate) async fn reader(&self) -> Result<Pooled> {
+        self.0.shared.db.reader().await
     }
-    /// Notes that a session was used; written later, in bulk.
-    pub fn touch_mcp_session(&self, _account: AccountId, _id: &str) {
-        todo!()
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.0.shared.vault
     }
-    /// Ends a session.
-    pub async fn delete_mcp_session(&self, _account: AccountId, _id: &str) -> Result<()> {
-        todo!()
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
-    /// Ends sessions last seen before `before`; how many.
-    pub async fn delete_stale_mcp_sessions(&self, _before: Timestamp) -> Result<u64> {
-        todo!()
+
+    pub(crate) fn touches(&self) -> &Touches {
+        &self.0.touches
     }
+
+    pub(crate) fn signing(&self) -> &ed25519_dalek::SigningKey {
+        self.0.shared.keys.signing()
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.0.shared.db.is_sqlite()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.0))
+    }
+}
+
+/// A store that the tasks in the background do not keep alive.
+pub(crate) struct WeakStore(std::sync::Weak<Inner>);
+
+impl WeakStore {
+    pub(crate) fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
+    }
+}
+
+/// Checks the instance key against the one the database was made with, and announces the writer.
+async fn begin_life(link: &mut Link, vault: &Vault, writer: WriterId, now: Timestamp) -> Result<()> {
+    let mut conn = link.conn();
+    let insert = "INSERT INTO instance (id, key_check, created_at) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING";
+    execute!(conn, insert, vault.key_check(), now.micros())?;
+    let row = fetch_optional!(conn, (Vec<u8>,), "SELECT key_check FROM instance WHERE id = 1")?;
+    if !row.is_some_and(|(check,)| vault.passes(&check)) {
+        return Err(Error::WrongKey);
+    }
+    let announce = "INSERT INTO writers (id, started_at, lease_until) VALUES ($1, $2, $3) \
+                    ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, lease_until = excluded.lease_until";
+    execute!(conn, announce, writer.0, now.micros(), (now + background::WRITER_LEASE).micros())?;
+    Ok(())
 }

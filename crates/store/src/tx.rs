@@ -2,26 +2,61 @@ use std::ops::{Deref, DerefMut};
 
 use preloop_types::{Entry, Timestamp};
 
-use crate::{Event, View};
+use crate::{Error, Event, Result, View, journal::Prepared, seal::INSTANCE};
 
 /// One work inside a group commit: reads (those of [`View`]), mutations, journal records and events.
 /// Nothing of it is seen outside before [`crate::Store::write`] returns.
 pub struct Tx<'c> {
     view: View<'c>,
+    now: Timestamp,
+    entries: Vec<Entry>,
+    events: Vec<Event>,
 }
 
-impl Tx<'_> {
+impl<'c> Tx<'c> {
+    pub(crate) fn new(view: View<'c>, now: Timestamp) -> Self {
+        Self { view, now, entries: Vec::new(), events: Vec::new() }
+    }
+
     /// The time of this work.
     pub fn now(&self) -> Timestamp {
-        todo!()
+        self.now
     }
-    /// Adds a record to the journal, in this transaction.
-    pub fn record(&mut self, _entry: Entry) {
-        todo!()
+
+    /// Adds a record to the journal, in this transaction. It has to be about this work's account.
+    pub fn record(&mut self, entry: Entry) {
+        self.entries.push(entry);
     }
-    /// Tells every node once this is committed.
-    pub fn emit(&mut self, _event: Event) {
-        todo!()
+
+    /// Tells every node once this is committed. Mutations tell of themselves; telling twice is telling once.
+    pub fn emit(&mut self, event: Event) {
+        if !self.events.contains(&event) {
+            self.events.push(event);
+        }
+    }
+
+    /// Configuration changed.
+    pub(crate) fn config_changed(&mut self) {
+        self.emit(Event::ConfigChanged(self.account()));
+    }
+
+    /// Keys or users changed.
+    pub(crate) fn keys_changed(&mut self) {
+        self.emit(Event::KeysChanged(self.account()));
+    }
+
+    /// What the work wants recorded, ready to be chained, and told.
+    pub(crate) async fn into_effects(mut self) -> Result<(Vec<Prepared>, Vec<Event>)> {
+        let account = self.account();
+        let mut prepared = Vec::with_capacity(self.entries.len());
+        for entry in std::mem::take(&mut self.entries) {
+            if account != INSTANCE && entry.account != account {
+                return Err(Error::Invalid("a journal record is about another account than its work".to_owned()));
+            }
+            let sealer = self.view.sealer_of(entry.account).await?;
+            prepared.push(Prepared::new(entry, &sealer)?);
+        }
+        Ok((prepared, self.events))
     }
 }
 

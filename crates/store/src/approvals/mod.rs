@@ -4,14 +4,22 @@
 //! `none → claimed → finished | unknown`. A terminal state never changes and a request is claimed at
 //! most once ever, whatever races: the conditions are in the SQL, not in the callers.
 
-use std::{fmt, time::Duration};
+mod execute;
+mod links;
+mod request;
+mod rows;
+mod vote;
+
+use std::{sync::Arc, time::Duration};
 
 use preloop_types::{
     AccountId, AgentId, ApprovalId, CallId, Hash, KeyId, OutcomeStatus, SessionId, Timestamp, ToolRef, UserId,
     WorkflowId, WriterId, config::RawJson,
 };
+use rows::Sealed;
+use serde_json::value::RawValue;
 
-use crate::{Result, Sealer, Tx, View};
+use crate::{Error, Result};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -131,8 +139,22 @@ pub struct Approval {
     pub delivered_at: Option<Timestamp>,
     /// Who voted, in order.
     pub votes: Vec<VoteCast>,
-    pub(crate) arguments: Sealed,
-    pub(crate) result: Option<Sealed>,
+    arguments: Sealed,
+    result: Option<Sealed>,
+}
+
+impl Approval {
+    /// The arguments as they came.
+    pub fn arguments(&self) -> Result<Box<RawValue>> {
+        let damaged = || Error::Damaged("the arguments of a request".to_owned());
+        let text = String::from_utf8(self.arguments.open()?).map_err(|_| damaged())?;
+        RawValue::from_string(text).map_err(|_| damaged())
+    }
+
+    /// What [`crate::Tx::finish_approval`] kept.
+    pub fn result(&self) -> Result<Option<Vec<u8>>> {
+        self.result.as_ref().map(Sealed::open).transpose()
+    }
 }
 
 /// How far carrying out an approved call has come.
@@ -200,7 +222,7 @@ pub struct NewApproval {
     /// Hash of the canonical arguments.
     pub args_hash: Hash,
     /// The arguments as they came; sealed in the row.
-    pub arguments: std::sync::Arc<serde_json::value::RawValue>,
+    pub arguments: Arc<RawValue>,
     /// The reason the agent gave.
     pub justification: Option<String>,
     /// Distinct approvals needed.
@@ -305,131 +327,4 @@ pub struct TokenGrant {
     pub user: Option<UserId>,
     /// Where it was sent.
     pub recipient: String,
-}
-
-/// Bytes that only the account's key opens.
-#[derive(Clone)]
-pub(crate) struct Sealed {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) context: String,
-    pub(crate) sealer: Sealer,
-}
-
-impl fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sealed(..)")
-    }
-}
-
-impl Sealed {
-    fn open(&self) -> Result<Vec<u8>> {
-        self.sealer.open(&self.context, &self.bytes)
-    }
-}
-
-impl Approval {
-    /// The arguments as they came.
-    pub fn arguments(&self) -> Result<Box<serde_json::value::RawValue>> {
-        todo!()
-    }
-
-    /// What [`Tx::finish_approval`] kept.
-    pub fn result(&self) -> Result<Option<Vec<u8>>> {
-        self.result.as_ref().map(Sealed::open).transpose()
-    }
-}
-
-impl View<'_> {
-    /// One request.
-    pub async fn approval(&mut self, _id: ApprovalId) -> Result<Option<Approval>> {
-        todo!()
-    }
-    /// Requests, newest first.
-    pub async fn approvals(&mut self, _filter: ApprovalFilter) -> Result<Vec<Approval>> {
-        todo!()
-    }
-    /// A request's history, oldest first.
-    pub async fn approval_events(&mut self, _id: ApprovalId) -> Result<Vec<ApprovalEvent>> {
-        todo!()
-    }
-}
-
-impl Tx<'_> {
-    /// Makes a request, or joins the open one for the same credential, session, tool, definition and
-    /// arguments: one that is pending, or approved and not yet delivered.
-    pub async fn insert_or_join_approval(&mut self, _new: &NewApproval) -> Result<Joined> {
-        todo!()
-    }
-    /// Counts a vote if the request is pending and in time; resolves it when the quorum is reached or
-    /// out of reach.
-    pub async fn vote(
-        &mut self,
-        _id: ApprovalId,
-        _voter: impl Into<Voter>,
-        _approve: bool,
-        _comment: Option<&str>,
-        _via: &str,
-    ) -> Result<VoteOutcome> {
-        todo!()
-    }
-    /// Expires what is pending past its deadline, at most 100 at once.
-    pub async fn resolve_expired(&mut self, _now: Timestamp) -> Result<Vec<Approval>> {
-        todo!()
-    }
-    /// Withdraws a pending request; false if it was not pending.
-    pub async fn cancel_approval(&mut self, _id: ApprovalId, _reason: Option<&str>) -> Result<bool> {
-        todo!()
-    }
-    /// Takes an approved call to carry it out; succeeds at most once ever.
-    pub async fn claim_approval(
-        &mut self,
-        _id: ApprovalId,
-        _writer: WriterId,
-        _lease_until: Timestamp,
-    ) -> Result<Claim> {
-        todo!()
-    }
-    /// Extends a claim that still holds; false if it does not.
-    pub async fn renew_claim(&mut self, _id: ApprovalId, _attempt: u32, _lease_until: Timestamp) -> Result<bool> {
-        todo!()
-    }
-    /// Ends a claimed call with its result (sealed in the row); false if the claim was lost.
-    pub async fn finish_approval(
-        &mut self,
-        _id: ApprovalId,
-        _attempt: u32,
-        _result: Option<&[u8]>,
-        _outcome: OutcomeStatus,
-    ) -> Result<bool> {
-        todo!()
-    }
-    /// Notes that the agent has its answer; the next identical call asks anew. False if noted before.
-    pub async fn mark_delivered(&mut self, _id: ApprovalId) -> Result<bool> {
-        todo!()
-    }
-    /// Ends claims whose lease ran out as `unknown`, at most 100 at once.
-    pub async fn abandon_claims(&mut self, _now: Timestamp) -> Result<Vec<Approval>> {
-        todo!()
-    }
-    /// Adds a line to a request's history.
-    pub async fn add_approval_event(
-        &mut self,
-        _id: ApprovalId,
-        _event_type: &str,
-        _detail: Option<&str>,
-        _comment: Option<&str>,
-        _actor: Option<UserId>,
-    ) -> Result<()> {
-        todo!()
-    }
-    /// Keeps the hash of a link's token.
-    pub async fn insert_approval_token(
-        &mut self,
-        _id: ApprovalId,
-        _user: Option<UserId>,
-        _recipient: &str,
-        _token_hash: &Hash,
-    ) -> Result<()> {
-        todo!()
-    }
 }

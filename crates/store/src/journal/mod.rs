@@ -1,11 +1,28 @@
 //! The journal: every intent, outcome, decision and change, hash-chained per account and writer.
 
-use std::{fmt, str::FromStr};
+mod chain;
+mod entry;
+mod export;
+mod insert;
+mod read;
+pub(crate) mod recovery;
+mod writer;
 
-use preloop_types::{CallId, EntryKind, Hash, Subject, Timestamp, WriterId};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+pub(crate) use entry::Prepared;
+use preloop_types::{CallId, Entry, EntryKind, Hash, Subject, Timestamp, WriterId};
 use serde_json::value::RawValue;
+pub(crate) use writer::{Item, Job, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Writer};
 
-use crate::{Result, Tx, View, proof::Checkpoint};
+use crate::{
+    Result, Tx,
+    db::{execute, signed},
+};
 
 /// Where a record went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,29 +161,41 @@ pub struct JournalStats {
     pub records: u64,
 }
 
-impl View<'_> {
-    /// One page of records.
-    pub async fn records(&mut self, _filter: RecordFilter) -> Result<Vec<Record>> {
-        todo!()
-    }
-    /// The payload of one record, opened and checked; `None` if there is none (any more).
-    pub async fn record_payload(&mut self, _chain: WriterId, _seq: u64) -> Result<Option<Vec<u8>>> {
-        todo!()
-    }
-    /// The signed checkpoints, by chain and number.
-    pub async fn checkpoints(&mut self) -> Result<Vec<Checkpoint>> {
-        todo!()
-    }
-    /// The proof that one record is under a signed checkpoint; `None` if there is no such record or it
-    /// is not under a checkpoint yet.
-    pub async fn inclusion(&mut self, _chain: WriterId, _seq: u64) -> Result<Option<crate::proof::Inclusion>> {
-        todo!()
+impl Tx<'_> {
+    /// Erases a payload with its salt and records that it was; false if there is none (any more).
+    pub async fn erase_payload(&mut self, chain: WriterId, seq: u64, by: Subject) -> Result<bool> {
+        let account = self.account();
+        let Some(chain_id) = self.chain_id(chain).await? else { return Ok(false) };
+        let sql = "UPDATE records SET payload = NULL \
+                   WHERE account_id = $1 AND chain_id = $2 AND seq = $3 AND payload IS NOT NULL";
+        if execute!(self.conn, sql, account.0, chain_id, signed(seq))? == 0 {
+            return Ok(false);
+        }
+        let body = serde_json::value::to_raw_value(&serde_json::json!({ "chain": chain, "seq": seq }))
+            .map_err(|error| crate::Error::Invalid(error.to_string()))?;
+        let kind = EntryKind::PayloadErased;
+        self.record(Entry { account, kind, call: None, subject: by, body, payload: None });
+        Ok(true)
     }
 }
 
-impl Tx<'_> {
-    /// Erases a payload and records that it was; false if there is none (any more).
-    pub async fn erase_payload(&mut self, _chain: WriterId, _seq: u64, _by: Subject) -> Result<bool> {
-        todo!()
+/// Counts what the writer does.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    commits: AtomicU64,
+    records: AtomicU64,
+}
+
+impl Counters {
+    fn add(&self, records: u64) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> JournalStats {
+        JournalStats {
+            commits: self.commits.load(Ordering::Relaxed),
+            records: self.records.load(Ordering::Relaxed),
+        }
     }
 }

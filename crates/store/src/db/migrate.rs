@@ -1,0 +1,27 @@
+//! The schema, once per database, under the same numbers.
+
+use sqlx::{
+    SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+macro_rules! migrations {
+    ($database:literal: $($number:literal $name:literal,)*) => {
+        Migrator::with_migrations(vec![$(Migration::new(
+            $number,
+            $name.into(),
+            MigrationType::Simple,
+            include_str!(concat!("../../migrations/", $database, "/", $name, ".sql")).into_sql_str(),
+            false,
+        )),*])
+    };
+}
+
+pub(super) fn sqlite() -> Migrator {
+    migrations!("sqlite": 1 "0001_spine",)
+}
+
+/// Takes an advisory lock while it runs, so that replicas may start together.
+pub(super) fn postgres() -> Migrator {
+    migrations!("postgres": 1 "0001_spine",)
+}

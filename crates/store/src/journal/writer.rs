@@ -1,0 +1,467 @@
+//! The single writer of this process: everything that changes the database goes through its queue and
+//! is committed in groups, so that one sync of the disk carries many calls.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use preloop_types::{AccountId, Timestamp};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time,
+};
+
+use super::{
+    Receipt,
+    chain::Chain,
+    entry::Prepared,
+    insert::{self, ROWS_MAX, Row},
+};
+use crate::{
+    Error, Event, Result, Tx, View,
+    db::{Conn, Link, execute, fetch_optional, signed},
+    proof::Checkpoint,
+    store::Shared,
+};
+
+/// Most items that wait; when there are more, callers are told that the store is busy.
+pub(crate) const QUEUE_ITEMS_MAX: usize = 8192;
+/// Most bytes that wait.
+pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most items, and about most bytes, of one commit.
+const BATCH_ITEMS_MAX: usize = 256;
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest a work may hold up everybody else.
+const WORK_TIME_MAX: Duration = Duration::from_secs(10);
+/// A checkpoint is signed after so many records, or so long after the first.
+const CHECKPOINT_RECORDS: u64 = 4096;
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
+
+/// What waits to be written.
+pub(crate) enum Item {
+    /// One record.
+    Append { entry: Prepared, reply: oneshot::Sender<Result<Receipt>>, room: OwnedSemaphorePermit },
+    /// Statements with their records.
+    Work { account: AccountId, work: Box<dyn Work> },
+    /// A checkpoint over an account's chain as it stands.
+    Seal { account: AccountId, reply: oneshot::Sender<Result<()>> },
+    /// Nothing more will come.
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// A work whose result type is forgotten.
+pub(crate) trait Work: Send {
+    /// Runs it and keeps its result.
+    fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Result<()>>;
+    /// Gives the caller the result, or why there is none.
+    fn finish(self: Box<Self>, outcome: Result<()>);
+}
+
+/// A work and who waits for it.
+pub(crate) struct Job<F, T> {
+    work: Option<F>,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<F, T> Job<F, T> {
+    pub(crate) fn new(work: F) -> (Self, oneshot::Receiver<Result<T>>) {
+        let (reply, wait) = oneshot::channel();
+        (Self { work: Some(work), result: None, reply }, wait)
+    }
+}
+
+impl<F, T> Work for Job<F, T>
+where
+    F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T>> + Send,
+    T: Send,
+{
+    fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Result<()>> {
+        async move {
+            if let Some(work) = self.work.take() {
+                self.result = Some(work(tx).await?);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<()>) {
+        let Self { result, reply, .. } = *self;
+        // Nobody listens if the caller went away; the work is done all the same.
+        let _ = reply.send(outcome.and_then(|()| result.ok_or(Error::Closed)));
+    }
+}
+
+/// What to tell a caller once the fate of the commit is known.
+enum Reply {
+    Append(oneshot::Sender<Result<Receipt>>, Receipt),
+    Work(Box<dyn Work>, Result<()>),
+    Seal(oneshot::Sender<Result<()>>),
+}
+
+impl Reply {
+    fn send(self, commit: Result<()>) {
+        match self {
+            Reply::Append(reply, receipt) => drop(reply.send(commit.map(|()| receipt))),
+            Reply::Work(work, outcome) => work.finish(commit.and(outcome)),
+            Reply::Seal(reply) => drop(reply.send(commit)),
+        }
+    }
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    queue: mpsc::Receiver<Item>,
+    /// Taken from the queue for the batch after this one.
+    ahead: Option<Item>,
+    link: Option<Link>,
+    /// Heads as committed, plus what the current batch has staged. Forgotten when a commit fails, so
+    /// that the next batch starts from what the database really holds.
+    chains: HashMap<AccountId, Chain>,
+    /// Checkpoints made after the last commit, to be written with the next.
+    sealed: Vec<(i64, Checkpoint, u64)>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Item>, link: Link) -> Self {
+        Self { shared, queue, ahead: None, link: Some(link), chains: HashMap::new(), sealed: Vec::new() }
+    }
+
+    /// Writes until it is told to close or nobody is left to write for.
+    pub(crate) async fn run(mut self) {
+        let mut tick = time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let closing = loop {
+            let first = match self.ahead.take() {
+                Some(item) => Some(item),
+                None => tokio::select! {
+                    item = self.queue.recv() => item,
+                    _ = tick.tick() => {
+                        self.seal_due();
+                        if !self.sealed.is_empty() {
+                            self.commit(VecDeque::new()).await;
+                        }
+                        continue;
+                    }
+                },
+            };
+            match first {
+                None => break None,
+                Some(Item::Close { reply }) => break Some(reply),
+                Some(first) => {
+                    let batch = self.collect(first);
+                    self.commit(batch).await;
+                    self.seal_due();
+                }
+            }
+        };
+        self.close().await;
+        if let Some(reply) = closing {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Takes what is waiting, within the bounds of one commit.
+    fn collect(&mut self, first: Item) -> VecDeque<Item> {
+        // Two works of one transaction could hold locks that another replica wants in the other order.
+        let works_max = if self.shared.db.is_sqlite() { BATCH_ITEMS_MAX } else { 1 };
+        let (mut works, mut bytes) = (0, 0);
+        let mut batch = VecDeque::new();
+        let mut next = Some(first);
+        while let Some(item) = next {
+            match &item {
+                Item::Append { entry, .. } => bytes += entry.bytes(),
+                Item::Work { .. } => works += 1,
+                Item::Seal { .. } | Item::Close { .. } => {}
+            }
+            if works > works_max || matches!(item, Item::Close { .. }) {
+                self.ahead = Some(item);
+                break;
+            }
+            batch.push_back(item);
+            if batch.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+            next = self.queue.try_recv().ok();
+        }
+        batch
+    }
+
+    /// Commits a batch and tells everybody how it went.
+    async fn commit(&mut self, mut batch: VecDeque<Item>) {
+        let mut replies = Vec::with_capacity(batch.len());
+        match self.transact(&mut batch, &mut replies).await {
+            Ok(events) => {
+                replies.into_iter().for_each(|reply| reply.send(Ok(())));
+                for event in events {
+                    // Nobody has to listen.
+                    let _ = self.shared.events.send(event);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a commit failed; its callers are told");
+                self.chains.clear();
+                self.sealed.clear();
+                self.roll_back().await;
+                replies.into_iter().for_each(|reply| reply.send(Err(error.clone())));
+                for item in batch {
+                    match item {
+                        Item::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
+                        Item::Work { work, .. } => work.finish(Err(error.clone())),
+                        Item::Seal { reply, .. } => drop(reply.send(Err(error.clone()))),
+                        Item::Close { .. } => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn transact(&mut self, batch: &mut VecDeque<Item>, replies: &mut Vec<Reply>) -> Result<Vec<Event>> {
+        let shared = Arc::clone(&self.shared);
+        let now = shared.clock.now();
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => time::timeout(WORK_TIME_MAX, shared.db.writer_link(shared.writer))
+                .await
+                .map_err(|_| Error::Aborted("the database cannot be reached"))??,
+        };
+        let result = self.transact_on(&mut link, batch, replies, now).await;
+        self.link = Some(link);
+        result
+    }
+
+    async fn transact_on(
+        &mut self,
+        link: &mut Link,
+        batch: &mut VecDeque<Item>,
+        replies: &mut Vec<Reply>,
+        now: Timestamp,
+    ) -> Result<Vec<Event>> {
+        let mut conn = link.conn();
+        // A batch of nothing but records is one statement, which is a transaction of its own.
+        let single = self.sealed.is_empty()
+            && batch.len() <= ROWS_MAX
+            && batch.iter().all(
+                |item| matches!(item, Item::Append { entry, .. } if self.chains.contains_key(&entry.account)),
+            );
+        if !single {
+            begin(&mut conn).await?;
+        }
+
+        let mut rows = Vec::with_capacity(batch.len());
+        let mut rooms = Vec::with_capacity(batch.len());
+        let mut events = Vec::new();
+        while let Some(item) = batch.pop_front() {
+            match item {
+                Item::Append { entry, reply, room } => {
+                    rooms.push(room);
+                    match self.chain(&mut conn, entry.account).await {
+                        Ok(chain) => {
+                            let (receipt, row) = chain.stage(entry, now);
+                            rows.push(row);
+                            replies.push(Reply::Append(reply, receipt));
+                        }
+                        Err(error) => {
+                            let _ = reply.send(Err(error.clone()));
+                            return Err(error);
+                        }
+                    }
+                }
+                Item::Work { account, mut work } => {
+                    let outcome = self.run_work(&mut conn, account, work.as_mut(), now, &mut rows).await;
+                    let (outcome, fatal) = match outcome {
+                        Ok(told) => {
+                            events.extend(told);
+                            (Ok(()), None)
+                        }
+                        Err(Failure::Work(error)) => (Err(error), None),
+                        Err(Failure::Batch(error)) => (Err(error.clone()), Some(error)),
+                    };
+                    replies.push(Reply::Work(work, outcome));
+                    if let Some(error) = fatal {
+                        return Err(error);
+                    }
+                }
+                Item::Seal { account, reply } => {
+                    replies.push(Reply::Seal(reply));
+                    let key = self.shared.keys.signing().clone();
+                    let chain = self.chain(&mut conn, account).await?;
+                    let made = chain.seal(now, &key).map(|checkpoint| (chain.id, checkpoint, chain.settled_seq()));
+                    self.sealed.extend(made);
+                }
+                Item::Close { .. } => {}
+            }
+        }
+
+        let count = rows.len() as u64;
+        insert::rows(&mut conn, rows).await?;
+        if !single {
+            for (chain, checkpoint, settled) in &self.sealed {
+                insert_checkpoint(&mut conn, *chain, checkpoint, *settled).await?;
+            }
+            tell_others(&mut conn, &self.shared, &events).await?;
+            execute!(conn, "COMMIT")?;
+        }
+        self.sealed.clear();
+        self.shared.counters.add(count);
+        drop(rooms);
+        Ok(events)
+    }
+
+    /// The head of an account's chain, read from the database if it is not held.
+    async fn chain(&mut self, conn: &mut Conn<'_>, account: AccountId) -> Result<&mut Chain> {
+        match self.chains.entry(account) {
+            hash_map::Entry::Occupied(held) => Ok(held.into_mut()),
+            hash_map::Entry::Vacant(free) => Ok(free.insert(Chain::load(conn, account, self.shared.writer).await?)),
+        }
+    }
+
+    /// Runs one work in a savepoint and stages its records.
+    async fn run_work(
+        &mut self,
+        conn: &mut Conn<'_>,
+        account: AccountId,
+        work: &mut dyn Work,
+        now: Timestamp,
+        rows: &mut Vec<Row>,
+    ) -> Result<Vec<Event>, Failure> {
+        execute!(*conn, "SAVEPOINT work").map_err(Failure::Batch)?;
+        let shared = Arc::clone(&self.shared);
+        match guarded(conn.reborrow(), &shared, account, work, now).await {
+            Ok((entries, events)) => {
+                execute!(*conn, "RELEASE SAVEPOINT work").map_err(Failure::Batch)?;
+                for entry in entries {
+                    let chain = self.chain(conn, entry.account()).await.map_err(Failure::Batch)?;
+                    rows.push(chain.stage(entry, now).1);
+                }
+                Ok(events)
+            }
+            Err(error) => {
+                // Where this fails the whole transaction is gone, and with it everybody's work.
+                execute!(*conn, "ROLLBACK TO SAVEPOINT work").map_err(|_| Failure::Batch(error.clone()))?;
+                execute!(*conn, "RELEASE SAVEPOINT work").map_err(|_| Failure::Batch(error.clone()))?;
+                Err(Failure::Work(error))
+            }
+        }
+    }
+
+    /// Makes checkpoints where they are due; the next commit writes them.
+    fn seal_due(&mut self) {
+        let now = self.shared.clock.now();
+        for chain in self.chains.values_mut() {
+            let (records, since) = chain.unsealed();
+            if records >= CHECKPOINT_RECORDS || since.is_some_and(|since| since.elapsed() >= CHECKPOINT_AFTER) {
+                let made = chain.seal(now, self.shared.keys.signing());
+                self.sealed.extend(made.map(|checkpoint| (chain.id, checkpoint, chain.settled_seq())));
+            }
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let mut conn = link.conn();
+        let rolled_back = execute!(conn, "ROLLBACK");
+        // SQLite has often rolled back by itself and says so; elsewhere the connection is broken.
+        if rolled_back.is_err()
+            && !self.shared.db.is_sqlite()
+            && let Some(link) = self.link.take()
+        {
+            let _ = time::timeout(Duration::from_secs(1), link.close()).await;
+        }
+    }
+
+    /// Refuses what still waits, seals every chain and lets the connection go.
+    async fn close(&mut self) {
+        self.queue.close();
+        while let Ok(item) = self.queue.try_recv() {
+            match item {
+                Item::Append { reply, .. } => drop(reply.send(Err(Error::Closed))),
+                Item::Work { work, .. } => work.finish(Err(Error::Closed)),
+                Item::Seal { reply, .. } => drop(reply.send(Err(Error::Closed))),
+                Item::Close { reply } => drop(reply.send(())),
+            }
+        }
+        let now = self.shared.clock.now();
+        for chain in self.chains.values_mut() {
+            let made = chain.seal(now, self.shared.keys.signing());
+            self.sealed.extend(made.map(|checkpoint| (chain.id, checkpoint, chain.settled_seq())));
+        }
+        if !self.sealed.is_empty() {
+            self.commit(VecDeque::new()).await;
+        }
+        if let Some(link) = self.link.take() {
+            link.close().await;
+        }
+    }
+}
+
+/// Who a failure concerns.
+enum Failure {
+    /// The work alone.
+    Work(Error),
+    /// Everybody in the batch.
+    Batch(Error),
+}
+
+/// Runs a work such that neither its panic nor its idleness harms anybody else.
+async fn guarded(
+    conn: Conn<'_>,
+    shared: &Shared,
+    account: AccountId,
+    work: &mut dyn Work,
+    now: Timestamp,
+) -> Result<(Vec<Prepared>, Vec<Event>)> {
+    let mut tx = Tx::new(View::new(conn, account, &shared.vault), now);
+    let run = AssertUnwindSafe(work.run(&mut tx)).catch_unwind();
+    match time::timeout(WORK_TIME_MAX, run).await {
+        Err(_) => return Err(Error::Aborted("it ran too long")),
+        Ok(Err(_)) => return Err(Error::Aborted("it panicked")),
+        Ok(Ok(done)) => done?,
+    }
+    tx.into_effects().await
+}
+
+async fn begin(conn: &mut Conn<'_>) -> Result<u64> {
+    match conn {
+        // At once, so that it never has to wait for the lock in the middle.
+        Conn::Sqlite(_) => execute!(*conn, "BEGIN IMMEDIATE"),
+        Conn::Pg(_) => execute!(*conn, "BEGIN"),
+    }
+}
+
+async fn insert_checkpoint(conn: &mut Conn<'_>, chain: i64, made: &Checkpoint, settled: u64) -> Result<()> {
+    let sql = "INSERT INTO checkpoints (chain_id, number, account_id, first_seq, last_seq, root, previous, at, signature) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let signature = hex::decode(&made.signature).map_err(|_| Error::Damaged("a signature".to_owned()))?;
+    execute!(
+        *conn,
+        sql,
+        chain,
+        signed(made.number),
+        made.account.0,
+        signed(made.first_seq),
+        signed(made.last_seq),
+        &made.root.0[..],
+        &made.previous.0[..],
+        made.at.micros(),
+        &signature[..]
+    )?;
+    execute!(*conn, "UPDATE chains SET settled_seq = $2 WHERE id = $1", chain, signed(settled))?;
+    Ok(())
+}
+
+/// Tells the other nodes, who hear it when this is committed.
+async fn tell_others(conn: &mut Conn<'_>, shared: &Shared, events: &[Event]) -> Result<()> {
+    if let Conn::Pg(_) = conn {
+        for event in events {
+            let message = event.to_message(shared.writer);
+            fetch_optional!(*conn, (String,), "SELECT pg_notify($1, $2)::text", Event::CHANNEL, message)?;
+        }
+    }
+    Ok(())
+}
