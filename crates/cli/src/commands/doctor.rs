@@ -238,7 +238,7 @@ async fn servers(found: &mut Findings, client: &Client) {
                 .help(format!("mend it, then `preloop mcp scan {}`", server.slug)),
             ServerStatus::NeedsAuth => found
                 .add(CHECK, State::Problem, format!("`{}` waits for your consent", server.name))
-                .help("give it on the page that adding the server named"),
+                .help(format!("`preloop mcp scan {}` shows where it is given", server.slug)),
             ServerStatus::Active | ServerStatus::Disabled => {}
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use preloop_api_types::{
     JsonObject,
-    mcp_servers::{CreateMcpServer, McpServer, McpTool, ScanResult, ServerSettings},
+    mcp_servers::{CreateMcpServer, McpServer, McpTool, OAuthConsent, ScanResult, ServerSettings},
 };
 use preloop_types::config::{PinMode, PinState, PrefixMode, ServerStatus};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub(crate) enum Mcp {
     Add(Box<Add>),
     /// List servers
     List,
-    /// List a server's tools anew
+    /// List a server's tools anew; for one that waits for OAuth consent, show where it is given
     Scan {
         /// Its name, slug or id
         #[arg(value_parser = some_text())]
@@ -132,14 +132,7 @@ async fn add(client: &Client, printer: Printer, wanted: &Add) -> Result {
             )
             .help(format!("once that is mended: `preloop mcp scan {}`", added.slug)))
         }
-        ServerStatus::NeedsAuth => {
-            let consent: preloop_api_types::mcp_servers::OAuthConsent =
-                client.post(&format!("{SERVERS}/{}/oauth/authorize-token", added.id), &json!({})).await?;
-            printer.done(
-                &added,
-                &format!("`{}` is added and waits for your consent. Open:\n{}", added.name, consent.authorization_url),
-            )
-        }
+        ServerStatus::NeedsAuth => consent(client, printer, &added).await,
         _ => {
             let tools: Vec<McpTool> = client.get(&format!("{SERVERS}/{}/tools", added.id)).await?;
             let names: Vec<&str> = tools.iter().map(|tool| tool.exposed_name.as_str()).collect();
@@ -167,6 +160,9 @@ async fn list(client: &Client, printer: Printer) -> Result {
 
 async fn scan(client: &Client, printer: Printer, wanted: &str) -> Result {
     let server = named(client, wanted).await?;
+    if server.status == ServerStatus::NeedsAuth {
+        return consent(client, printer, &server).await;
+    }
     let found: ScanResult = client.post(&format!("{SERVERS}/{}/scan", server.id), &json!({})).await?;
     for warning in &found.warnings {
         warn(warning);
@@ -181,6 +177,13 @@ async fn scan(client: &Client, printer: Printer, wanted: &str) -> Result {
     };
     let count = found.tools.iter().filter(|tool| tool.removed_at.is_none()).count();
     printer.done(&found, &format!("`{}` has {count} tools{changes}{blocked}", server.name))
+}
+
+/// Begins OAuth consent and shows where a person gives it.
+async fn consent(client: &Client, printer: Printer, server: &McpServer) -> Result {
+    let consent: OAuthConsent = client.post(&format!("{SERVERS}/{}/oauth/authorize", server.id), &json!({})).await?;
+    let page = &consent.authorization_url;
+    printer.done(&consent, &format!("`{}` waits for your consent. Open in a browser:\n{page}", server.name))
 }
 
 async fn remove(client: &Client, printer: Printer, wanted: &str) -> Result {
