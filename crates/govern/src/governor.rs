@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Approvals, Error, Executor, Held, IdentifyError, Permit, Refusal, RefusalKind, Result, Snapshot,
     approvals::Waiters,
-    config::{Config, ConfigOptions},
     identify::Identities,
     permit::Granted,
     records,
@@ -27,7 +26,6 @@ pub struct Governor(Arc<Inner>);
 
 pub(crate) struct Inner {
     store: Store,
-    config: Config,
     options: GovernorOptions,
     identities: Identities,
     snapshots: Snapshots,
@@ -42,8 +40,6 @@ pub struct GovernorOptions {
     pub writer: WriterId,
     /// Base of the links people get, without a trailing slash.
     pub public_url: String,
-    /// Whether other nodes write to the same store.
-    pub shared_store: bool,
     /// Whether mail can be sent; without it nobody is told by mail.
     pub email: bool,
     /// How long an approved call may wait to be carried out.
@@ -64,9 +60,8 @@ pub enum Admission {
 
 impl Governor {
     /// A governor over `store`. Call [`Governor::run`] to keep it up to date.
-    pub fn new(store: Store, options: GovernorOptions, config: ConfigOptions) -> Self {
+    pub fn new(store: Store, options: GovernorOptions) -> Self {
         Self(Arc::new(Inner {
-            config: Config::new(store.clone(), config),
             store,
             options,
             identities: Identities::default(),
@@ -74,11 +69,6 @@ impl Governor {
             waiters: Waiters::default(),
             executor: OnceLock::new(),
         }))
-    }
-
-    /// What changes the configuration.
-    pub fn config(&self) -> &Config {
-        &self.0.config
     }
 
     /// Who carries out approved calls whose agent no longer waits. Set once, at start.
@@ -204,7 +194,7 @@ impl Governor {
                     }
                 }
                 _ = resync.tick() => {
-                    if self.0.options.shared_store {
+                    if self.store().is_shared() {
                         self.react(Event::Resync);
                     }
                     if let Err(error) = self.approvals().carry_out_leftovers().await {

@@ -145,7 +145,12 @@ pub(crate) fn outcome(
 }
 
 /// A record about an approval. `body` is a JSON object.
-pub(crate) fn approval(kind: EntryKind, subject: Subject, call: &preloop_store::Approval, body: &impl Serialize) -> Entry {
+pub(crate) fn approval(
+    kind: EntryKind,
+    subject: Subject,
+    call: &preloop_store::Approval,
+    body: &impl Serialize,
+) -> Entry {
     Entry { account: call.account, kind, call: Some(call.call), subject, body: raw(body), payload: None }
 }
 

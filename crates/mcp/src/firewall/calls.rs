@@ -11,7 +11,7 @@ use super::{Firewall, builtin, replies, results, route};
 use crate::{
     downstream::EndpointScope,
     protocol::{Client, RpcError, error},
-    upstream::{ToolCallParams, UpstreamError},
+    upstream::UpstreamError,
 };
 
 /// `params` of `tools/call`.
@@ -31,7 +31,7 @@ pub(super) struct Attempt<'a> {
     pub(super) client: &'a dyn Client,
     pub(super) name: &'a str,
     pub(super) arguments: Arc<RawValue>,
-    pub(super) meta: Option<Arc<RawValue>>,
+    pub(super) meta: Option<&'a RawValue>,
 }
 
 impl Firewall {
@@ -58,7 +58,7 @@ impl Firewall {
             client,
             name: &params.name,
             arguments: Arc::from(arguments),
-            meta: params.meta.map(|meta| Arc::from(meta.to_owned())),
+            meta: params.meta,
         };
         let snapshot = self.snapshot(who).await?;
         match route::tool(&snapshot, who, scope, &params.name) {
@@ -126,19 +126,12 @@ impl Firewall {
     pub(super) async fn carry_out(
         &self,
         permit: Permit,
-        meta: Option<Arc<RawValue>>,
+        meta: Option<&RawValue>,
         client: &dyn Client,
     ) -> Result<Arc<RawValue>, RpcError> {
         let (tool, call) = (permit.call().tool.clone(), permit.call().id);
         let answer = match permit.server() {
-            Some(_) => {
-                let params = ToolCallParams {
-                    name: tool.name.clone(),
-                    arguments: permit.call().arguments.clone(),
-                    meta,
-                };
-                self.upstreams.call_tool(&permit, params, client).await
-            }
+            Some(_) => self.upstreams.call_tool(&permit, meta, client).await,
             None => Ok(builtin::approved(permit.call())),
         };
         if permit.settle(&results::outcome(&answer)).await.is_err() {

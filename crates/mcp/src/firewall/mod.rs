@@ -25,7 +25,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use preloop_govern::{Executor, Governor, IdentifyError, Permit, Snapshot};
-use preloop_types::{Principal, Scope};
+use preloop_types::{Principal, Scope, ToolRef};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -33,6 +33,11 @@ use crate::{
     protocol::{Client, Detached, Notification, Request, RpcError, Version, error},
     upstream::Upstreams,
 };
+
+/// The tools every agent has: how policy names them, and their definitions.
+pub fn builtin_tools() -> impl Iterator<Item = (ToolRef, serde_json::Value)> {
+    builtin::definitions().into_iter().map(|(name, definition)| (builtin::reference(name), definition))
+}
 
 /// The firewall. Share it with an [`Arc`].
 pub struct Firewall {

@@ -11,7 +11,7 @@ use crate::{
     downstream::EndpointScope,
     protocol::{Client, RpcError, error},
     upstream::{
-        Offered, UpstreamError,
+        UpstreamError,
         members::{self, Members},
     },
 };
@@ -35,7 +35,7 @@ impl Firewall {
             let exposed = json!(route::exposed_name(scope, server, &name)).to_string();
             members::replace(item, "name", &exposed).map_or_else(|| item.get().to_owned(), |item| item.get().to_owned())
         };
-        self.list_offered(who, scope, params, (Offered::Prompts, "prompts"), rename).await
+        self.list_offered(who, scope, params, (|all| &all.prompts, "prompts"), rename).await
     }
 
     pub(super) async fn get_prompt(
@@ -72,8 +72,8 @@ impl Firewall {
         }
         let mut found = Vec::new();
         for server in &servers {
-            let offered = self.upstreams.offered(server, who, Offered::Prompts).await.unwrap_or_default();
-            if offered.iter().any(|item| is_called(item, "name", name)) {
+            let Ok(offered) = self.upstreams.offered(who.account, server).await else { continue };
+            if offered.prompts.iter().any(|item| is_called(item, "name", name)) {
                 found.push(server.clone());
             }
         }

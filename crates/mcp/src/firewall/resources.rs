@@ -56,7 +56,7 @@ impl Firewall {
         params: Option<&Arc<RawValue>>,
     ) -> Result<Arc<RawValue>, RpcError> {
         let rename = |server: &Server, item: &RawValue| qualify(scope, server, item, "uri");
-        self.list_offered(who, scope, params, (Offered::Resources, "resources"), rename).await
+        self.list_offered(who, scope, params, (|all| &all.resources, "resources"), rename).await
     }
 
     pub(super) async fn list_resource_templates(
@@ -66,7 +66,7 @@ impl Firewall {
         params: Option<&Arc<RawValue>>,
     ) -> Result<Arc<RawValue>, RpcError> {
         let rename = |server: &Server, item: &RawValue| qualify(scope, server, item, "uriTemplate");
-        self.list_offered(who, scope, params, (Offered::ResourceTemplates, "resourceTemplates"), rename).await
+        self.list_offered(who, scope, params, (|all| &all.templates, "resourceTemplates"), rename).await
     }
 
     /// One page of what all visible servers offer of one kind. A server that cannot be asked is
@@ -76,17 +76,17 @@ impl Firewall {
         who: &Arc<Principal>,
         scope: &EndpointScope,
         params: Option<&Arc<RawValue>>,
-        (kind, member): (Offered, &str),
+        (kind, member): (fn(&Offered) -> &Vec<Arc<RawValue>>, &str),
         rename: impl Fn(&Server, &RawValue) -> String,
     ) -> Result<Arc<RawValue>, RpcError> {
         let page = tools::page_of(params)?;
         let snapshot = self.snapshot(who).await?;
         let servers = route::servers(&snapshot, who, scope);
-        let asked = servers.iter().map(|server| async move { (server, self.upstreams.offered(server, who, kind).await) });
+        let asked = servers.iter().map(|server| async move { (server, self.upstreams.offered(who.account, server).await) });
         let mut all = Vec::new();
         for (server, offered) in futures::future::join_all(asked).await {
             match offered {
-                Ok(items) => all.extend(items.iter().map(|item| rename(server, item))),
+                Ok(offered) => all.extend(kind(&offered).iter().map(|item| rename(server, item))),
                 Err(error) => tracing::warn!(server = server.slug, %error, "left out of `{member}`"),
             }
         }
@@ -185,8 +185,8 @@ impl Firewall {
             return Ok((only.clone(), uri.into_owned()));
         }
         for server in &servers {
-            let offered = self.upstreams.offered(server, who, Offered::Resources).await.unwrap_or_default();
-            if offered.iter().any(|item| is_called(item, "uri", &uri)) {
+            let Ok(offered) = self.upstreams.offered(who.account, server).await else { continue };
+            if offered.resources.iter().any(|item| is_called(item, "uri", &uri)) {
                 return Ok((server.clone(), uri.into_owned()));
             }
         }

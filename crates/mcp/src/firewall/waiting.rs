@@ -77,7 +77,7 @@ impl Firewall {
             };
             if let Waited::Changed(approval) = waited.map_err(|error| unreadable(id, &error))?
                 && let Answer::Final(answer) =
-                    self.redeem(attempt.who, &approval, attempt.meta.clone(), attempt.client).await?
+                    self.redeem(attempt.who, &approval, attempt.meta, attempt.client).await?
             {
                 return Ok(Some(answer));
             }
@@ -92,7 +92,7 @@ impl Firewall {
         &self,
         who: &Arc<Principal>,
         approval: &Approval,
-        meta: Option<Arc<RawValue>>,
+        meta: Option<&RawValue>,
         client: &dyn Client,
     ) -> Result<Answer, RpcError> {
         let redeemed = self.governor.approvals().redeem(who, approval).await;
