@@ -54,8 +54,7 @@ pub(crate) fn check(url: &Url, allow_private: bool) -> Result<(), Refused> {
         return Err(Refused::UserInfo);
     }
     let address = match url.host() {
-        None => return Err(Refused::NoHost),
-        Some(Host::Domain("")) => return Err(Refused::NoHost),
+        None | Some(Host::Domain("")) => return Err(Refused::NoHost),
         Some(Host::Domain(name)) if is_local_name(name) => IpAddr::from([127, 0, 0, 1]),
         Some(Host::Domain(_)) => return Ok(()),
         Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
