@@ -415,6 +415,11 @@ impl Fake {
                 return Err(RpcError::new(-32021, "sampling is needed")
                     .with_data(&json!({"requiredCapabilities": {"sampling": {}}})));
             }
+            "ask-then-slow" => {
+                self.ask(client, &[("name", "elicitation/create")]).await?;
+                client.cancelled().cancelled_owned().await;
+                self.cancelled.fetch_add(1, Ordering::SeqCst);
+            }
             "ask" => return self.ask(client, &[("name", "elicitation/create")]).await,
             "ask-twice" => {
                 self.ask(client, &[("first", "elicitation/create")]).await?;
@@ -475,7 +480,9 @@ impl Handler for Fake {
         });
         let params: Value = serde_json::from_str(&params).unwrap();
         let result = match request.method.as_str() {
-            "tools/list" => Ok(json!({"tools": []})),
+            "tools/list" => Ok(json!({"tools": [{"name": "echo", "inputSchema": {"type": "object", "properties": {
+                "where": {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}},
+                "text": {"type": "string"}}}}]})),
             "tools/call" => self.call(params["name"].as_str().unwrap_or_default(), &*client).await,
             "resources/read" => Err(RpcError::new(-32002, "no such resource")),
             "resources/subscribe" if params["uri"] == "x://secret" => Err(RpcError::new(-32602, "no")),

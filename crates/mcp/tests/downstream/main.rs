@@ -2,6 +2,7 @@
 
 mod app;
 mod asking;
+mod bridge;
 mod door;
 mod http_sse;
 mod legacy;

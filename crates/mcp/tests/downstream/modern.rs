@@ -370,14 +370,15 @@ async fn only_what_the_request_declares_is_asked() {
 }
 
 #[tokio::test]
-async fn giving_up_after_a_retry_cancels_the_call() {
+async fn a_parked_call_is_not_given_up_but_one_taken_up_again_can_be() {
     let app = App::start().await;
-    let call = tool(1, "ask-twice");
-    let (_, first) = answer(app.modern(&call)).await;
-    // Nobody answers the second question: the call is parked, not cancelled.
-    let (_, second) = answer(app.modern(&again(&call, 2, &first, json!({"first": {}})))).await;
-    assert_eq!(second["result"]["resultType"], "input_required");
-    assert_eq!(Fake::count(&app.fake.asked_in_vain), 0);
+    let call = tool(1, "ask-then-slow");
+    let (_, asked) = answer(app.modern(&call)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(Fake::count(&app.fake.cancelled), 0);
+    let events = Events::of(app.modern(&again(&call, 2, &asked, accepted("Ana"))).send().await.unwrap());
+    drop(events);
+    until("closing cancels", || Fake::count(&app.fake.cancelled) == 1).await;
 }
 
 #[tokio::test]
