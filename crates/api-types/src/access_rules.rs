@@ -33,6 +33,10 @@ pub struct AccessRule {
     pub approval_workflow_id: Option<Uuid>,
     /// A narrower scope's `allow` may override it.
     pub overridable: bool,
+    /// What a person should look at: an argument the tool does not have, a comparison that can
+    /// never be true. Only in the answer to a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A rule inside another answer.

@@ -8,7 +8,7 @@ use crate::{DateTime, Utc, Uuid};
 /// One record of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AuditRecord {
-    /// Its place: `{chain}-{seq}`.
+    /// Its place in the journal; orders records by time.
     pub id: String,
     /// The chain it is in: one per process that writes.
     pub chain: Uuid,
@@ -67,23 +67,51 @@ pub struct ListAudit {
     pub after: Option<String>,
 }
 
+/// What to export. Times are widened to whole checkpoints.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ExportAudit {
+    /// Not before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_date: Option<DateTime<Utc>>,
+    /// Before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_date: Option<DateTime<Utc>>,
+    /// With arguments and results in clear; otherwise only their hashes.
+    pub payloads: bool,
+}
+
 /// Whether the journal is whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyResult {
     /// `ok` or `broken`.
     pub status: String,
-    /// Records that were checked.
-    pub checked_rows: u64,
-    /// Checkpoints that were checked.
-    pub checked_checkpoints: u64,
     /// Chains that were checked.
     pub chains: u64,
+    /// Records that were checked.
+    pub checked_rows: u64,
+    /// Signed checkpoints that were checked.
+    pub checked_checkpoints: u64,
+    /// Payloads whose hash was checked.
+    pub checked_payloads: u64,
     /// Records that no checkpoint covers yet.
-    pub uncovered_rows: u64,
-    /// What is broken first.
-    pub first_break: Option<String>,
-    /// Everything that is broken.
-    pub problems: Vec<String>,
+    pub unsealed_rows: u64,
+    /// The key checkpoints are signed with, lower-case hex.
+    pub public_key: Option<String>,
+    /// The first thing that is wrong.
+    pub first_break: Option<FirstBreak>,
+}
+
+/// The first thing that is wrong with a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FirstBreak {
+    /// The chain.
+    pub chain: Option<Uuid>,
+    /// The record.
+    pub seq: Option<u64>,
+    /// What.
+    pub what: String,
 }
 
 /// One record, proven alone.

@@ -21,12 +21,21 @@ impl<T> Update<T> {
         matches!(self, Update::Keep)
     }
 
-    /// Writes the change into an optional field.
-    pub fn apply(self, field: &mut Option<T>) {
+    /// The same change of a field of another type.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Update<U> {
         match self {
-            Update::Keep => {}
-            Update::Clear => *field = None,
-            Update::Set(value) => *field = Some(value),
+            Update::Keep => Update::Keep,
+            Update::Clear => Update::Clear,
+            Update::Set(value) => Update::Set(convert(value)),
+        }
+    }
+
+    /// `None` to keep, `Some(None)` to clear.
+    pub fn patch(self) -> Option<Option<T>> {
+        match self {
+            Update::Keep => None,
+            Update::Clear => Some(None),
+            Update::Set(value) => Some(Some(value)),
         }
     }
 }

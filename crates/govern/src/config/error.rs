@@ -43,8 +43,6 @@ pub struct PolicyProblem {
     pub path: String,
     /// What is wrong.
     pub message: String,
-    /// The offending value.
-    pub value: Option<serde_json::Value>,
     /// Its line, from 1.
     pub line: Option<u32>,
     /// Its column, from 1.

@@ -25,13 +25,14 @@ use futures::future::BoxFuture;
 use preloop_store::{Store, Tx};
 use preloop_types::AccountId;
 
+pub use conditions::test_condition;
 pub use defaults::DefaultsChange;
 pub use error::{ConfigError, PolicyProblem};
 pub use keys::{MintedKey, NewApiKey};
-pub use policies::EnvAllowList;
+pub use policies::{Applied, ApplyRequest, EnvAllowList};
 pub use rules::{NewRule, RuleChange, SavedRule};
 pub use secrets::is_redacted;
-pub use servers::ServerChange;
+pub use servers::{SavedServer, ServerChange};
 pub use tools::{NewToolConfig, ToolConfigChange};
 pub use users::UserChange;
 pub use workflows::{SavedWorkflow, WorkflowChange};

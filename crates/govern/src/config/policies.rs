@@ -1,8 +1,527 @@
-//! The configuration as one document.
+//! The configuration as one document: read it, say what it would change, apply it whole or not at
+//! all, write it down, go back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use preloop_policy::{
+    diff::{Diff, Operation},
+    document::{self, Document, Known, Report, ServerEntry, WorkflowEntry},
+    export::Rows,
+};
+use preloop_store::{NewPolicyVersion, PolicyVersion, Tx, User};
+use preloop_types::{
+    AccountId, Principal, Timestamp, UserId,
+    config::{Defaults, Server, ToolConfig, Workflow},
+};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Config, ConfigError, ConfigOptions, PolicyProblem, Result, ServerChange, WorkflowChange,
+    record::{Actor, What},
+    servers, tools, workflows,
+};
+
+/// Largest document, in bytes.
+const DOCUMENT_MAX: usize = 256 * 1024;
 
 /// Which environment variables a policy document may read.
 #[derive(Debug, Clone, Default)]
 pub struct EnvAllowList {
     /// Names listed by the operator, besides those that start with `PRELOOP_POLICY_`.
     pub names: Vec<String>,
+}
+
+impl EnvAllowList {
+    /// The variable's value, if the document may read it and it is set.
+    fn value(&self, name: &str) -> Option<String> {
+        let allowed = name.starts_with("PRELOOP_POLICY_") || self.names.iter().any(|listed| listed == name);
+        allowed.then(|| std::env::var(name).ok()).flatten()
+    }
+}
+
+/// A document to be applied, and how.
+#[derive(Clone, Default)]
+pub struct ApplyRequest {
+    /// The document, YAML or JSON.
+    pub text: String,
+    /// Do everything but write.
+    pub dry_run: bool,
+    /// Remove what the document does not name.
+    pub prune: bool,
+    /// Leave out tools whose server does not exist.
+    pub skip_missing_servers: bool,
+    /// Replace `${NAME}`.
+    pub resolve_env: bool,
+    /// Kept with the version this makes.
+    pub description: Option<String>,
+}
+
+/// What applying a document did, or would do.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Applied {
+    /// The document's name.
+    pub policy_name: String,
+    /// Servers added.
+    pub servers_created: u32,
+    /// Servers changed.
+    pub servers_updated: u32,
+    /// Workflows added.
+    pub workflows_created: u32,
+    /// Workflows changed.
+    pub workflows_updated: u32,
+    /// Tool configurations added.
+    pub tools_created: u32,
+    /// Tool configurations changed.
+    pub tools_updated: u32,
+    /// Tools left out because their server does not exist.
+    pub tools_skipped: u32,
+    /// Whether the defaults changed.
+    pub defaults_updated: bool,
+    /// Servers, workflows and tool configurations removed.
+    pub removed: u32,
+    /// The version this made; none when nothing changed.
+    pub version: Option<u64>,
+    /// What a person should look at.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+    /// Servers whose tools must be listed now.
+    #[serde(skip)]
+    pub to_scan: Vec<Server>,
+    /// Servers that were changed or removed.
+    #[serde(skip)]
+    pub touched: Vec<preloop_types::ServerId>,
+}
+
+impl Applied {
+    fn changed(&self) -> bool {
+        let counts = [
+            self.servers_created,
+            self.servers_updated,
+            self.workflows_created,
+            self.workflows_updated,
+            self.tools_created,
+            self.tools_updated,
+            self.removed,
+        ];
+        self.defaults_updated || counts.iter().any(|count| *count > 0)
+    }
+}
+
+impl Config {
+    /// Says what is wrong with a document. With `check_references`, names are also looked up in
+    /// the account.
+    pub async fn validate_policy(
+        &self,
+        who: &Principal,
+        text: &str,
+        check_references: bool,
+    ) -> Result<(Vec<PolicyProblem>, Vec<String>)> {
+        let rows = self.rows(who.account).await?;
+        let known = check_references.then(|| rows.known());
+        let report = self.read(text, known, false).await?;
+        let errors = report.errors.iter().map(problem).collect();
+        let warnings = report.warnings.iter().map(|warning| warning.message.clone()).collect();
+        Ok((errors, warnings))
+    }
+
+    /// What applying a document would change.
+    pub async fn diff_policy(&self, who: &Principal, text: &str, prune: bool) -> Result<Diff> {
+        let rows = self.rows(who.account).await?;
+        let wanted = readable(self.read(text, Some(rows.known()), false).await?)?.0;
+        Ok(rows.diff(&wanted, prune, self.store.now()))
+    }
+
+    /// Applies a document in one transaction.
+    pub async fn apply_policy(&self, who: &Principal, request: ApplyRequest) -> Result<Applied> {
+        let rows = self.rows(who.account).await?;
+        // Without the account's names, a server that is missing is no error of the document.
+        let known = (!request.skip_missing_servers).then(|| rows.known());
+        let (document, warnings) = readable(self.read(&request.text, known, request.resolve_env).await?)?;
+        let (by, user, options) = (Actor::from(who), who.user, self.options.clone());
+        let rehearsed = Arc::new(Mutex::new(None));
+        let stage = rehearsed.clone();
+        let dry_run = request.dry_run;
+        let outcome = self
+            .change(who.account, move |tx| {
+                Box::pin(async move {
+                    let mut applied = apply(tx, by, user, &options, &document, &request).await?;
+                    applied.warnings.splice(0..0, warnings);
+                    if dry_run {
+                        *stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(applied);
+                        return Err(ConfigError::Refused("this was a rehearsal".into()));
+                    }
+                    Ok(applied)
+                })
+            })
+            .await;
+        let rehearsed = rehearsed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (outcome, rehearsed) {
+            (Err(ConfigError::Refused(_)), Some(applied)) => Ok(Applied { version: None, ..applied }),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// The account's configuration as a document.
+    pub async fn export_policy(&self, who: &Principal, name: &str, with_servers: bool) -> Result<Document> {
+        let rows = self.rows(who.account).await?;
+        let mut document = Document::from_rows(&rows.borrow(), name, self.store.now());
+        if !with_servers {
+            document.mcp_servers.clear();
+        }
+        Ok(document)
+    }
+
+    /// Every version, newest first, without its document.
+    pub async fn policy_versions(&self, who: &Principal) -> Result<Vec<PolicyVersion>> {
+        Ok(self.store.account(who.account).policy_versions().await?)
+    }
+
+    /// One version with its document.
+    pub async fn policy_version(&self, who: &Principal, id: Uuid) -> Result<PolicyVersion> {
+        let version = self.store.account(who.account).policy_version(id).await?;
+        version.ok_or(ConfigError::NotFound("policy version"))
+    }
+
+    /// Goes back to a version: what it does not name is removed, secrets stay as they are. With
+    /// `preview_only` nothing is written.
+    pub async fn rollback_policy(
+        &self,
+        who: &Principal,
+        id: Uuid,
+        preview_only: bool,
+    ) -> Result<(Diff, Option<Applied>)> {
+        let version = self.policy_version(who, id).await?;
+        let diff = self.diff_policy(who, &version.yaml, true).await?;
+        if preview_only {
+            return Ok((diff, None));
+        }
+        let request = ApplyRequest {
+            text: version.yaml,
+            prune: true,
+            skip_missing_servers: false,
+            description: Some(format!("back to version {}", version.number)),
+            ..ApplyRequest::default()
+        };
+        let applied = self.apply_policy(who, request).await?;
+        Ok((diff, Some(applied)))
+    }
+
+    /// Reads a document away from the runtime's threads: conditions are compiled.
+    async fn read(&self, text: &str, known: Option<Known>, resolve_env: bool) -> Result<Report> {
+        if text.len() > DOCUMENT_MAX {
+            let message = format!("the document is {} bytes long; at most {DOCUMENT_MAX} are allowed", text.len());
+            return Err(ConfigError::Refused(message));
+        }
+        let (text, options) = (text.to_owned(), self.options.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let lookup = |name: &str| options.policy_env.value(name);
+            let variables: Option<&(dyn Fn(&str) -> Option<String> + Sync)> =
+                if resolve_env { Some(&lookup) } else { None };
+            document::read(&text, document::Options { known: known.as_ref(), variables })
+        });
+        reading.await.map_err(|_| ConfigError::Refused("the document could not be read".into()))
+    }
+
+    async fn rows(&self, account: AccountId) -> Result<OwnedRows> {
+        let store = self.store.account(account);
+        Ok(OwnedRows {
+            servers: store.servers().await?,
+            workflows: store.workflows().await?,
+            configs: store.tool_configs().await?,
+            defaults: store.defaults().await?,
+            users: names(&store.users().await?),
+        })
+    }
+}
+
+/// An account's configuration.
+struct OwnedRows {
+    servers: Vec<Server>,
+    workflows: Vec<Workflow>,
+    configs: Vec<ToolConfig>,
+    defaults: Defaults,
+    users: Vec<(UserId, String)>,
+}
+
+impl OwnedRows {
+    async fn read(tx: &mut Tx<'_>) -> Result<Self> {
+        Ok(Self {
+            servers: tx.servers().await?,
+            workflows: tx.workflows().await?,
+            configs: tx.tool_configs().await?,
+            defaults: tx.defaults().await?,
+            users: names(&tx.users().await?),
+        })
+    }
+
+    fn borrow(&self) -> Rows<'_> {
+        Rows {
+            servers: &self.servers,
+            workflows: &self.workflows,
+            configs: &self.configs,
+            defaults: &self.defaults,
+            users: &self.users,
+        }
+    }
+
+    fn known(&self) -> Known {
+        Known {
+            servers: self.servers.iter().map(|server| server.name.clone()).collect(),
+            workflows: self.workflows.iter().map(|workflow| workflow.name.clone()).collect(),
+            users: self.users.iter().map(|(_, name)| name.clone()).collect(),
+            has_default_workflow: self.defaults.default_workflow.is_some()
+                || self.workflows.iter().any(|workflow| workflow.is_default),
+        }
+    }
+
+    fn diff(&self, wanted: &Document, prune: bool, now: Timestamp) -> Diff {
+        let current = Document::from_rows(&self.borrow(), "current", now);
+        let mut diff = Diff::between(&current, wanted, prune);
+        if keeps_default(wanted) {
+            diff.changes.retain(|change| {
+                let is_default = change.old_value.as_ref().and_then(|old| old.get("is_default"));
+                change.operation != Operation::Remove || is_default != Some(&Value::Bool(true))
+            });
+        }
+        diff
+    }
+}
+
+/// Without a default workflow nobody could be asked, so pruning keeps the one there is unless the
+/// document brings another.
+fn keeps_default(wanted: &Document) -> bool {
+    !wanted.approval_workflows.iter().any(|workflow| workflow.is_default)
+}
+
+fn names(users: &[User]) -> Vec<(UserId, String)> {
+    users.iter().map(|user| (user.id, user.username.clone())).collect()
+}
+
+fn problem(problem: &document::Problem) -> PolicyProblem {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    PolicyProblem {
+        path: problem.path.clone(),
+        message: problem.message.clone(),
+        line: problem.place.as_ref().map(|place| number(place.line)),
+        column: problem.place.as_ref().map(|place| number(place.column)),
+        help: problem.help.clone(),
+    }
+}
+
+/// The document and its warnings, or everything that is wrong with it.
+fn readable(report: Report) -> Result<(Document, Vec<String>)> {
+    let warnings = report.warnings.iter().map(|warning| warning.message.clone()).collect();
+    match report.document {
+        Some(document) => Ok((document, warnings)),
+        None => Err(ConfigError::Policy { errors: report.errors.iter().map(problem).collect(), warnings }),
+    }
+}
+
+async fn apply(
+    tx: &mut Tx<'_>,
+    by: Actor,
+    user: UserId,
+    options: &ConfigOptions,
+    document: &Document,
+    request: &ApplyRequest,
+) -> Result<Applied> {
+    let mut applied = Applied { policy_name: document.metadata.name.clone(), ..Applied::default() };
+    for entry in &document.mcp_servers {
+        let about = |error| within("mcp_servers", &entry.name, error);
+        apply_server(tx, by, options, entry, &mut applied).await.map_err(about)?;
+    }
+    for entry in &document.approval_workflows {
+        let about = |error| within("approval_workflows", &entry.name, error);
+        apply_workflow(tx, by, entry, &mut applied).await.map_err(about)?;
+    }
+    apply_tools(tx, by, document, request, &mut applied).await?;
+    apply_defaults(tx, by, document, &mut applied).await?;
+    if request.prune {
+        prune(tx, by, document, &mut applied).await?;
+    }
+    if applied.changed() {
+        let rows = OwnedRows::read(tx).await?;
+        let after = Document::from_rows(&rows.borrow(), &document.metadata.name, tx.now());
+        let version = NewPolicyVersion {
+            yaml: after.to_yaml(None),
+            description: request.description.clone().or_else(|| document.metadata.description.clone()),
+            tag: None,
+            active: true,
+            created_by: Some(user),
+        };
+        let version = tx.insert_policy_version(&version).await?;
+        applied.version = Some(version.number);
+        by.changed(tx, What::Policy, (version.id, &applied.policy_name), None::<&Applied>, Some(&applied));
+    }
+    Ok(applied)
+}
+
+/// Names the part of the document an error is about.
+fn within(section: &str, name: &str, error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::Invalid { field, message } => {
+            ConfigError::Invalid { field: format!("{section}[name={name}].{field}"), message }
+        }
+        ConfigError::Refused(message) => ConfigError::Refused(format!("{section}[name={name}]: {message}")),
+        other => other,
+    }
+}
+
+async fn apply_server(
+    tx: &mut Tx<'_>,
+    by: Actor,
+    options: &ConfigOptions,
+    entry: &ServerEntry,
+    applied: &mut Applied,
+) -> Result<()> {
+    let old = tx.servers().await?.into_iter().find(|server| server.name == entry.name);
+    let change = ServerChange {
+        name: Some(entry.name.clone()),
+        transport: Some(entry.transport.clone()),
+        url: entry.url.clone(),
+        command: entry.command.clone(),
+        args: entry.command.as_ref().map(|_| entry.args.clone()),
+        cwd: entry.cwd.clone().map(Some),
+        env: entry.env.clone(),
+        auth_type: Some(entry.auth_type.clone()),
+        auth_config: entry.auth_config.clone(),
+        settings: entry.settings.clone(),
+        disabled: None,
+    };
+    let saved = match &old {
+        Some(old) => servers::update(tx, by, options, old, change).await?,
+        None => servers::create(tx, by, options, change).await?,
+    };
+    for secret in &saved.missing {
+        let name = &entry.name;
+        applied.warnings.push(format!("server `{name}`: the secret `{secret}` is redacted in the document; set it"));
+    }
+    match old {
+        Some(_) if saved.changed => applied.servers_updated += 1,
+        Some(_) => {}
+        None => applied.servers_created += 1,
+    }
+    if saved.changed {
+        applied.touched.push(saved.server.id);
+    }
+    if saved.rescan {
+        applied.to_scan.push(saved.server);
+    }
+    Ok(())
+}
+
+async fn apply_workflow(tx: &mut Tx<'_>, by: Actor, entry: &WorkflowEntry, applied: &mut Applied) -> Result<()> {
+    let old = tx.workflows().await?.into_iter().find(|workflow| workflow.name == entry.name);
+    let approvers = match &entry.approver_users {
+        None => None,
+        Some(wanted) => {
+            let users = tx.users().await?;
+            let id_of = |name: &String| {
+                let user = users.iter().find(|user| user.username == *name);
+                user.map(|user| user.id)
+                    .ok_or_else(|| ConfigError::invalid("approver_users", format!("there is no user `{name}`")))
+            };
+            Some(wanted.iter().map(id_of).collect::<Result<Vec<_>>>()?)
+        }
+    };
+    let change = WorkflowChange {
+        name: Some(entry.name.clone()),
+        description: Some(entry.description.clone()),
+        timeout_seconds: Some(entry.timeout_seconds),
+        require_reason: Some(entry.require_reason),
+        is_default: Some(entry.is_default),
+        async_approval: Some(entry.async_approval),
+        approvals_required: Some(entry.approvals_required),
+        approvers,
+        channels: entry.channel_configs.clone(),
+        workflow_type: Some(entry.workflow_type.clone()),
+    };
+    let saved = match &old {
+        Some(old) => workflows::update(tx, by, old, change).await?,
+        None => workflows::create(tx, by, change).await?,
+    };
+    match old {
+        Some(_) if saved.changed => applied.workflows_updated += 1,
+        Some(_) => {}
+        None => applied.workflows_created += 1,
+    }
+    applied.warnings.extend(saved.warnings);
+    Ok(())
+}
+
+async fn apply_tools(
+    tx: &mut Tx<'_>,
+    by: Actor,
+    document: &Document,
+    request: &ApplyRequest,
+    applied: &mut Applied,
+) -> Result<()> {
+    let rows = OwnedRows::read(tx).await?;
+    let plan = document.plan_tools(&rows.borrow(), tx.now()).map_err(|problems| ConfigError::Policy {
+        errors: problems.iter().map(problem).collect(),
+        warnings: Vec::new(),
+    })?;
+    for skipped in plan.skipped {
+        let (tool, server) = (&skipped.tool, &skipped.server);
+        if !request.skip_missing_servers {
+            let message = format!("tool `{tool}` references MCP server `{server}`, which is not configured");
+            return Err(ConfigError::Refused(message));
+        }
+        applied.tools_skipped += 1;
+        applied.warnings.push(format!("tool `{tool}` is left out: there is no MCP server `{server}`"));
+    }
+    for upsert in plan.upserts.into_iter().filter(preloop_policy::plan::Upsert::is_change) {
+        tools::check(&upsert.after).map_err(|error| within("tools", &upsert.after.tool_name, error))?;
+        match &upsert.before {
+            Some(before) => {
+                tools::replace(tx, by, before, &upsert.after).await?;
+                applied.tools_updated += 1;
+            }
+            None => {
+                tools::insert(tx, by, &upsert.after).await?;
+                applied.tools_created += 1;
+            }
+        }
+    }
+    if request.prune {
+        for unnamed in plan.unnamed {
+            tools::delete(tx, by, &unnamed).await?;
+            applied.removed += 1;
+        }
+    }
+    Ok(())
+}
+
+async fn apply_defaults(tx: &mut Tx<'_>, by: Actor, document: &Document, applied: &mut Applied) -> Result<()> {
+    let rows = OwnedRows::read(tx).await?;
+    let planned = document.plan_defaults(&rows.borrow(), tx.now());
+    let planned =
+        planned.map_err(|error| ConfigError::Policy { errors: vec![problem(&error)], warnings: Vec::new() })?;
+    let Some(upsert) = planned.filter(preloop_policy::plan::Upsert::is_change) else { return Ok(()) };
+    tx.put_defaults(&upsert.after).await?;
+    by.changed(tx, What::Defaults, (by.account.0, "defaults"), upsert.before.as_ref(), Some(&upsert.after));
+    applied.defaults_updated = true;
+    Ok(())
+}
+
+async fn prune(tx: &mut Tx<'_>, by: Actor, document: &Document, applied: &mut Applied) -> Result<()> {
+    for server in tx.servers().await? {
+        if !document.mcp_servers.iter().any(|entry| entry.name == server.name) {
+            servers::delete(tx, by, &server).await?;
+            applied.touched.push(server.id);
+            applied.removed += 1;
+        }
+    }
+    for workflow in tx.workflows().await? {
+        let named = document.approval_workflows.iter().any(|entry| entry.name == workflow.name);
+        if !named && !(workflow.is_default && keeps_default(document)) {
+            workflows::delete(tx, by, &workflow)
+                .await
+                .map_err(|error| within("approval_workflows", &workflow.name, error))?;
+            applied.removed += 1;
+        }
+    }
+    Ok(())
 }

@@ -24,7 +24,6 @@ impl From<&Principal> for Actor {
 #[serde(rename_all = "snake_case")]
 pub(super) enum What {
     McpServer,
-    McpTool,
     ToolConfiguration,
     ApprovalWorkflow,
     Defaults,

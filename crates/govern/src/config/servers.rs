@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Config, ConfigError, ConfigOptions, JsonObject, Patch, Result, limits,
     record::{Actor, What},
-    secrets::SecretChanges,
+    secrets::Wanted,
 };
 
 /// What to change about a server; to make one, what it shall be.
@@ -42,23 +42,44 @@ pub struct ServerChange {
     pub disabled: Option<bool>,
 }
 
+/// A server as it was saved.
+#[derive(Debug, Clone)]
+pub struct SavedServer {
+    /// The server.
+    pub server: Server,
+    /// Whether anything changed.
+    pub changed: bool,
+    /// Whether its tools must be listed (again), because it may be another server now.
+    pub rescan: bool,
+    /// Secrets that were to be kept and are not there.
+    pub missing: Vec<String>,
+}
+
 impl Config {
     /// Adds a server. Nothing is known of its tools until it is scanned.
     pub async fn create_server(&self, who: &Principal, change: ServerChange) -> Result<Server> {
         let by = Actor::from(who);
         let options = self.options.clone();
-        self.change(who.account, move |tx| Box::pin(async move { create(tx, by, &options, change).await })).await
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                let saved = create(tx, by, &options, change).await?;
+                complete(&saved)?;
+                Ok(saved.server)
+            })
+        })
+        .await
     }
 
-    /// Changes a server. Returns it, and whether it must be scanned again because it may be
-    /// another server now.
-    pub async fn update_server(&self, who: &Principal, id: ServerId, change: ServerChange) -> Result<(Server, bool)> {
+    /// Changes a server.
+    pub async fn update_server(&self, who: &Principal, id: ServerId, change: ServerChange) -> Result<SavedServer> {
         let by = Actor::from(who);
         let options = self.options.clone();
         self.change(who.account, move |tx| {
             Box::pin(async move {
                 let old = tx.server(id).await?.ok_or(ConfigError::NotFound("MCP server"))?;
-                update(tx, by, &options, &old, change).await
+                let saved = update(tx, by, &options, &old, change).await?;
+                complete(&saved)?;
+                Ok(saved)
             })
         })
         .await
@@ -77,34 +98,43 @@ impl Config {
     }
 }
 
+/// A person who sends a placeholder for a secret means one that is there.
+fn complete(saved: &SavedServer) -> Result<()> {
+    match saved.missing.first() {
+        Some(name) => Err(ConfigError::invalid(
+            "auth_config",
+            format!("`{name}` is redacted and there is no value to keep; send one"),
+        )),
+        None => Ok(()),
+    }
+}
+
 pub(super) async fn create(
     tx: &mut Tx<'_>,
     by: Actor,
     options: &ConfigOptions,
     change: ServerChange,
-) -> Result<Server> {
+) -> Result<SavedServer> {
     let servers = tx.servers().await?;
     limits::room("MCP servers", servers.len(), limits::SERVERS_MAX)?;
     let name = limits::name("name", change.name.as_deref().unwrap_or_default())?;
     free_name(&servers, &name, None)?;
-    let mut secrets = SecretChanges::default();
     let now = tx.now();
-    let transport = transport(None, &change, &mut secrets)?;
-    let auth = auth(None, &change, &mut secrets)?;
-    if let Some(missing) = secrets.missing(&[]).first() {
-        return Err(ConfigError::invalid(
-            "auth_config",
-            format!("`{missing}` is redacted, so there is no value to use"),
-        ));
-    }
+    let id = ServerId::new(now);
+    let mut wanted = Wanted::default();
+    let transport = transport(None, &change, &mut wanted)?;
+    let auth = auth(None, &change, &mut wanted)?;
+    let secrets = wanted.against(tx, SecretOwner::Server(id), OURS).await?;
+    let missing = required(&secrets.missing);
     let server = Server {
-        id: ServerId::new(now),
+        id,
         slug: slug(&servers, &name),
         name,
         transport,
         status: match auth {
             _ if change.disabled == Some(true) => ServerStatus::Disabled,
             Auth::OAuth(_) => ServerStatus::NeedsAuth,
+            _ if !missing.is_empty() => ServerStatus::NeedsAuth,
             _ => ServerStatus::Active,
         },
         auth,
@@ -117,9 +147,10 @@ pub(super) async fn create(
     };
     permitted(options, None, &server)?;
     tx.insert_server(&server).await?;
-    secrets.write(tx, SecretOwner::Server(server.id), OURS).await?;
-    by.changed(tx, What::McpServer, (server.id.0, &server.name), None::<&Server>, Some(&server));
-    Ok(server)
+    secrets.write(tx, SecretOwner::Server(id)).await?;
+    by.changed(tx, What::McpServer, (id.0, &server.name), None::<&Server>, Some(&server));
+    let rescan = server.status == ServerStatus::Active;
+    Ok(SavedServer { server, changed: true, rescan, missing })
 }
 
 pub(super) async fn update(
@@ -128,43 +159,44 @@ pub(super) async fn update(
     options: &ConfigOptions,
     old: &Server,
     change: ServerChange,
-) -> Result<(Server, bool)> {
+) -> Result<SavedServer> {
     let owner = SecretOwner::Server(old.id);
-    let mut secrets = SecretChanges::default();
+    let mut wanted = Wanted::default();
     let mut new = old.clone();
     if let Some(name) = &change.name {
         new.name = limits::name("name", name)?;
         free_name(&tx.servers().await?, &new.name, Some(old.id))?;
     }
-    new.transport = transport(Some(&old.transport), &change, &mut secrets)?;
-    new.auth = auth(Some(&old.auth), &change, &mut secrets)?;
+    new.transport = transport(Some(&old.transport), &change, &mut wanted)?;
+    new.auth = auth(Some(&old.auth), &change, &mut wanted)?;
     new.settings = settings(&old.settings, &change.settings)?;
-    let elsewhere = new.transport != old.transport || new.auth != old.auth || change.auth_config.is_some();
+    let secrets = wanted.against(tx, owner, OURS).await?;
+    let missing = required(&secrets.missing);
+    let elsewhere = new.transport != old.transport || new.auth != old.auth || !secrets.is_empty();
+    let signs_in_anew = matches!(new.auth, Auth::OAuth(_)) && !matches!(old.auth, Auth::OAuth(_));
     new.status = match (change.disabled, old.status) {
         (Some(true), _) | (None, ServerStatus::Disabled) => ServerStatus::Disabled,
+        _ if signs_in_anew => ServerStatus::NeedsAuth,
         (Some(false), ServerStatus::Disabled) => ServerStatus::Active,
-        (_, _) if elsewhere => ServerStatus::Active,
+        _ if elsewhere => ServerStatus::Active,
         (_, status) => status,
     };
-    if matches!(new.auth, Auth::OAuth(_)) && !matches!(old.auth, Auth::OAuth(_)) && new.status == ServerStatus::Active {
-        new.status = ServerStatus::NeedsAuth;
-    }
     permitted(options, Some(old), &new)?;
-    let have = tx.secret_names(owner).await?;
-    if let Some(missing) = secrets.missing(&have).into_iter().find(|name| !OPTIONAL.contains(name)) {
-        return Err(ConfigError::invalid("auth_config", format!("`{missing}` has no value to keep; send one")));
-    }
-    let same = new == *old && change.auth_config.is_none() && change.env.is_none();
-    if same {
-        return Ok((new, false));
+    if new == *old && secrets.is_empty() {
+        return Ok(SavedServer { server: new, changed: false, rescan: false, missing });
     }
     new.updated_at = tx.now();
     tx.update_server(&new).await?;
-    secrets.write(tx, owner, OURS).await?;
+    secrets.write(tx, owner).await?;
     by.changed(tx, What::McpServer, (new.id.0, &new.name), Some(old), Some(&new));
-    let rescan = (elsewhere || change.env.is_some() || old.settings.prefix != new.settings.prefix)
-        && matches!(new.status, ServerStatus::Active | ServerStatus::Error);
-    Ok((new, rescan))
+    let back = old.status == ServerStatus::Disabled || old.settings.prefix != new.settings.prefix;
+    let rescan = (elsewhere || back) && matches!(new.status, ServerStatus::Active | ServerStatus::Error);
+    Ok(SavedServer { server: new, changed: true, rescan, missing })
+}
+
+/// Of the secrets that are not there, those a server cannot do without.
+fn required(missing: &[String]) -> Vec<String> {
+    missing.iter().filter(|name| !OPTIONAL.contains(&name.as_str())).cloned().collect()
 }
 
 pub(super) async fn delete(tx: &mut Tx<'_>, by: Actor, old: &Server) -> Result<()> {
@@ -173,11 +205,11 @@ pub(super) async fn delete(tx: &mut Tx<'_>, by: Actor, old: &Server) -> Result<(
     Ok(())
 }
 
-/// Secrets that a change of the configuration may forget. Tokens an OAuth consent gave are not
-/// among them unless the server stops using OAuth.
-const OURS: &[&str] = &["token", "api_key", "header.", "client_secret", "access_token", "refresh_token", "env."];
-/// Secrets that need not be there.
-const OPTIONAL: &[&str] = &["client_secret", "access_token", "refresh_token"];
+/// Secrets that a change of the configuration may forget, by how their names begin.
+const OURS: &[&str] =
+    &["token", "api_key", "header.", "client_secret", "access_token", "refresh_token", "oauth.", "env."];
+/// Secrets that need not be there: what a person's OAuth consent gave. They go with OAuth.
+const OPTIONAL: &[&str] = &["client_secret", "access_token", "refresh_token", "oauth.grant", "oauth.pending"];
 
 fn free_name(servers: &[Server], name: &str, except: Option<ServerId>) -> Result<()> {
     if servers.iter().any(|server| server.name == name && Some(server.id) != except) {
@@ -209,7 +241,7 @@ fn slug(servers: &[Server], name: &str) -> String {
 const SLUG_MAX: usize = 24;
 const RESERVED_SLUGS: &[&str] = &["builtin", "mcp", "http", "agent"];
 
-fn transport(old: Option<&Transport>, change: &ServerChange, secrets: &mut SecretChanges) -> Result<Transport> {
+fn transport(old: Option<&Transport>, change: &ServerChange, secrets: &mut Wanted) -> Result<Transport> {
     let kind = match &change.transport {
         Some(word) => transport_kind(word)?,
         None => old.map_or("streamable_http", Transport::kind),
@@ -237,7 +269,7 @@ fn transport_kind(word: &str) -> Result<&'static str> {
     }
 }
 
-fn stdio(old: Option<&Transport>, change: &ServerChange, secrets: &mut SecretChanges) -> Result<Transport> {
+fn stdio(old: Option<&Transport>, change: &ServerChange, secrets: &mut Wanted) -> Result<Transport> {
     let (old_command, old_args, old_cwd, old_env) = match old {
         Some(Transport::Stdio { command, args, cwd, env }) => {
             (Some(command), args.as_slice(), cwd.as_ref(), env.as_slice())
@@ -280,7 +312,7 @@ fn stdio(old: Option<&Transport>, change: &ServerChange, secrets: &mut SecretCha
     })
 }
 
-fn auth(old: Option<&Auth>, change: &ServerChange, secrets: &mut SecretChanges) -> Result<Auth> {
+fn auth(old: Option<&Auth>, change: &ServerChange, secrets: &mut Wanted) -> Result<Auth> {
     let kind = match &change.auth_type {
         Some(kind) => kind.as_str(),
         None => old.map_or("none", auth_kind),
@@ -298,10 +330,7 @@ fn auth(old: Option<&Auth>, change: &ServerChange, secrets: &mut SecretChanges) 
         };
     };
     if given.get("redacted").and_then(Value::as_bool) == Some(true) {
-        let old = same_kind
-            .ok_or_else(|| ConfigError::invalid("auth_config", "is redacted, so there is no value to use; send one"))?;
-        keep_all(old, secrets);
-        return Ok(old.clone());
+        return redacted_auth(kind, same_kind, given, secrets);
     }
     match kind {
         "none" => Ok(Auth::None),
@@ -315,12 +344,7 @@ fn auth(old: Option<&Auth>, change: &ServerChange, secrets: &mut SecretChanges) 
             let key = given.get("api_key").or_else(|| given.get("key"));
             let key = key.ok_or_else(|| ConfigError::invalid("auth_config.api_key", "is missing"))?;
             secrets.take("auth_config.api_key", "api_key", key)?;
-            let header = ["key_name", "header"].iter().find_map(|name| given.get(*name)?.as_str());
-            let header = match (header, same_kind) {
-                (Some(header), _) => limits::header_name("auth_config.key_name", header)?,
-                (None, Some(Auth::ApiKey { header })) => header.clone(),
-                (None, _) => "X-API-Key".to_owned(),
-            };
+            let header = key_header(same_kind, given)?;
             Ok(Auth::ApiKey { header })
         }
         "header" => {
@@ -346,18 +370,40 @@ fn auth(old: Option<&Auth>, change: &ServerChange, secrets: &mut SecretChanges) 
     }
 }
 
-fn oauth(old: Option<&Auth>, given: &JsonObject, secrets: &mut SecretChanges) -> Result<Auth> {
+/// The secrets stay as they are; what is not secret may still be said.
+fn redacted_auth(kind: &str, old: Option<&Auth>, given: &JsonObject, secrets: &mut Wanted) -> Result<Auth> {
+    let auth = match (kind, old) {
+        ("oauth", old) => return oauth(old, given, secrets),
+        ("api_key", old) => Auth::ApiKey { header: key_header(old, given)? },
+        ("bearer", _) => Auth::Bearer,
+        ("header", Some(old)) => old.clone(),
+        ("none", _) => Auth::None,
+        _ => return Err(ConfigError::invalid("auth_config", "is redacted, so there is no value to use; send one")),
+    };
+    keep_all(&auth, secrets);
+    Ok(auth)
+}
+
+fn key_header(old: Option<&Auth>, given: &JsonObject) -> Result<String> {
+    let header = ["key_name", "header"].iter().find_map(|name| given.get(*name)?.as_str());
+    match (header, old) {
+        (Some(header), _) => limits::header_name("auth_config.key_name", header),
+        (None, Some(Auth::ApiKey { header })) => Ok(header.clone()),
+        (None, _) => Ok("X-API-Key".to_owned()),
+    }
+}
+
+fn oauth(old: Option<&Auth>, given: &JsonObject, secrets: &mut Wanted) -> Result<Auth> {
     let mut oauth = match old {
         Some(Auth::OAuth(oauth)) => oauth.clone(),
         _ => OAuthSettings::default(),
     };
-    ["access_token", "refresh_token"].iter().for_each(|name| secrets.keep(*name));
+    OPTIONAL.iter().for_each(|name| secrets.keep(*name));
     if let Some(id) = given.get("client_id").and_then(Value::as_str) {
         oauth.client_id = Some(limits::named("auth_config.client_id", id, 500)?);
     }
-    match given.get("client_secret") {
-        Some(secret) => secrets.take("auth_config.client_secret", "client_secret", secret)?,
-        None => secrets.keep("client_secret"),
+    if let Some(secret) = given.get("client_secret") {
+        secrets.take("auth_config.client_secret", "client_secret", secret)?;
     }
     let scopes = match given.get("scopes").or_else(|| given.get("scope")) {
         Some(Value::String(scopes)) => Some(scopes.split_whitespace().map(str::to_owned).collect::<Vec<_>>()),
@@ -371,7 +417,7 @@ fn oauth(old: Option<&Auth>, given: &JsonObject, secrets: &mut SecretChanges) ->
     Ok(Auth::OAuth(oauth))
 }
 
-fn keep_all(auth: &Auth, secrets: &mut SecretChanges) {
+fn keep_all(auth: &Auth, secrets: &mut Wanted) {
     match auth {
         Auth::None => {}
         Auth::Bearer => secrets.keep("token"),

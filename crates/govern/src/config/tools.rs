@@ -109,6 +109,21 @@ pub(super) async fn find(tx: &mut Tx<'_>, id: ToolConfigId) -> Result<ToolConfig
     tx.tool_config(id).await?.ok_or(ConfigError::NotFound("tool configuration"))
 }
 
+/// The limits of a configuration that comes whole.
+pub(super) fn check(config: &ToolConfig) -> Result<()> {
+    limits::named("name", &config.tool_name, 256)?;
+    limits::count("conditions", config.rules.len(), limits::RULES_MAX)?;
+    let descriptions = config.rules.iter().filter_map(|rule| rule.description.as_ref()).chain(&config.description);
+    for description in descriptions {
+        limits::text("description", description, limits::TEXT_MAX)?;
+    }
+    if config.custom_config.as_ref().is_some_and(|raw| raw.0.get().len() > limits::JSON_BYTES_MAX) {
+        let message = format!("is longer than {} bytes", limits::JSON_BYTES_MAX);
+        return Err(ConfigError::invalid("custom_config", message));
+    }
+    Ok(())
+}
+
 pub(super) async fn insert(tx: &mut Tx<'_>, by: Actor, config: &ToolConfig) -> Result<()> {
     tx.insert_tool_config(config).await?;
     by.changed(tx, What::ToolConfiguration, (config.id.0, &config.tool_name), None::<&ToolConfig>, Some(config));

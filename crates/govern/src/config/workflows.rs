@@ -4,15 +4,15 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use preloop_store::{SecretOwner, Tx};
 use preloop_types::{
     Principal, UserId, WorkflowId,
-    config::{Channels, RuleAction, WebhookChannel, Workflow},
+    config::{Channels, RawJson, RuleAction, WebhookChannel, Workflow},
 };
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, value::to_raw_value};
 
 use super::{
     Config, ConfigError, JsonObject, Patch, Result, limits,
     record::{Actor, What},
-    secrets::SecretChanges,
+    secrets::{Changes, Wanted},
 };
 
 /// What to change about a workflow; to make one, what it shall be.
@@ -36,6 +36,8 @@ pub struct WorkflowChange {
     pub approvers: Option<Vec<UserId>>,
     /// `{"webhook": {"url", "headers"}, "email": [address]}`.
     pub channels: Option<JsonObject>,
+    /// `simple`; `multi_stage` and `consensus` are kept and treated as simple.
+    pub workflow_type: Option<String>,
 }
 
 /// A workflow as it was saved.
@@ -43,8 +45,12 @@ pub struct WorkflowChange {
 pub struct SavedWorkflow {
     /// The workflow.
     pub workflow: Workflow,
+    /// Whether anything changed.
+    pub changed: bool,
     /// The key that signs its webhook's requests, when this change made it.
     pub webhook_secret: Option<SecretString>,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -65,6 +71,12 @@ impl Config {
         self.change(who.account, move |tx| {
             Box::pin(async move {
                 let old = find(tx, id).await?;
+                if change.is_default == Some(false) && old.is_default {
+                    return Err(ConfigError::Refused(format!(
+                        "workflow `{}` is the default; make another one the default instead",
+                        old.name
+                    )));
+                }
                 update(tx, by, &old, change).await
             })
         })
@@ -110,6 +122,11 @@ impl Config {
 }
 
 const WEBHOOK_SECRET: &str = "webhook.secret";
+const WORKFLOW_TYPE: &str = "workflow_type";
+
+fn header_secret(name: &str) -> String {
+    format!("webhook.header.{name}")
+}
 
 async fn find(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Workflow> {
     let workflow = tx.workflow(id).await?.filter(|workflow| workflow.deleted_at.is_none());
@@ -137,15 +154,42 @@ pub(super) async fn create(tx: &mut Tx<'_>, by: Actor, change: WorkflowChange) -
         deleted_at: None,
     };
     let change = WorkflowChange { name: Some(change.name.unwrap_or_default()), ..change };
-    let mut secrets = SecretChanges::default();
-    let workflow = changed(tx, &blank, &workflows, change, &mut secrets).await?;
-    if let Some(missing) = secrets.missing(&[]).first() {
-        return Err(ConfigError::invalid("channel_configs", format!("`{missing}` is redacted; send its value")));
-    }
+    let mut wanted = Wanted::default();
+    let workflow = changed(tx, &blank, &workflows, change, &mut wanted).await?;
+    let secrets = complete(wanted, tx, workflow.id).await?;
     tx.insert_workflow(&workflow).await?;
     let webhook_secret = save_secrets(tx, &workflow, secrets).await?;
     by.changed(tx, What::ApprovalWorkflow, (workflow.id.0, &workflow.name), None::<&Workflow>, Some(&workflow));
-    Ok(SavedWorkflow { workflow, webhook_secret })
+    let warnings = warnings(&workflow);
+    Ok(SavedWorkflow { workflow, changed: true, webhook_secret, warnings })
+}
+
+/// Header values as wanted; those to be kept must be there.
+async fn complete(wanted: Wanted, tx: &mut Tx<'_>, id: WorkflowId) -> Result<Changes> {
+    let secrets = wanted.against(tx, SecretOwner::Workflow(id), &["webhook.header."]).await?;
+    match secrets.missing.first() {
+        Some(name) => Err(ConfigError::invalid(
+            "channel_configs",
+            format!("`{name}` is redacted and there is no value to keep; send one"),
+        )),
+        None => Ok(secrets),
+    }
+}
+
+fn warnings(workflow: &Workflow) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let eligible = workflow.approvers.len().max(1);
+    if workflow.approvals_required as usize > eligible {
+        warnings.push(format!(
+            "workflow `{}` needs {} approvals, but only {eligible} can approve; name more approvers",
+            workflow.name, workflow.approvals_required
+        ));
+    }
+    if workflow.extra.contains_key(WORKFLOW_TYPE) {
+        warnings
+            .push(format!("workflow `{}`: only the type `simple` has behaviour; it is treated as such", workflow.name));
+    }
+    warnings
 }
 
 pub(super) async fn update(
@@ -156,20 +200,26 @@ pub(super) async fn update(
 ) -> Result<SavedWorkflow> {
     let workflows = tx.workflows().await?;
     let channels_given = change.channels.is_some();
-    let mut secrets = SecretChanges::default();
-    let mut workflow = changed(tx, old, &workflows, change, &mut secrets).await?;
-    let have = tx.secret_names(SecretOwner::Workflow(old.id)).await?;
-    if let Some(missing) = secrets.missing(&have).first() {
-        return Err(ConfigError::invalid("channel_configs", format!("`{missing}` has no value to keep; send one")));
+    let mut wanted = Wanted::default();
+    if !channels_given {
+        old.channels
+            .webhook
+            .iter()
+            .flat_map(|webhook| &webhook.headers)
+            .for_each(|name| wanted.keep(header_secret(name)));
     }
-    if workflow == *old && !channels_given {
-        return Ok(SavedWorkflow { workflow, webhook_secret: None });
+    let mut workflow = changed(tx, old, &workflows, change, &mut wanted).await?;
+    let secrets = complete(wanted, tx, old.id).await?;
+    if workflow == *old && secrets.is_empty() {
+        let warnings = warnings(&workflow);
+        return Ok(SavedWorkflow { workflow, changed: false, webhook_secret: None, warnings });
     }
     workflow.updated_at = tx.now();
     tx.update_workflow(&workflow).await?;
-    let webhook_secret = if channels_given { save_secrets(tx, &workflow, secrets).await? } else { None };
+    let webhook_secret = save_secrets(tx, &workflow, secrets).await?;
     by.changed(tx, What::ApprovalWorkflow, (workflow.id.0, &workflow.name), Some(old), Some(&workflow));
-    Ok(SavedWorkflow { workflow, webhook_secret })
+    let warnings = warnings(&workflow);
+    Ok(SavedWorkflow { workflow, changed: true, webhook_secret, warnings })
 }
 
 pub(super) async fn delete(tx: &mut Tx<'_>, by: Actor, old: &Workflow) -> Result<()> {
@@ -205,7 +255,7 @@ async fn changed(
     old: &Workflow,
     workflows: &[Workflow],
     change: WorkflowChange,
-    secrets: &mut SecretChanges,
+    secrets: &mut Wanted,
 ) -> Result<Workflow> {
     let mut new = old.clone();
     if let Some(name) = change.name {
@@ -237,29 +287,28 @@ async fn changed(
             }
         }
     }
-    let eligible = new.approvers.len().max(1);
-    if new.approvals_required as usize > eligible {
-        return Err(ConfigError::invalid(
-            "approvals_required",
-            format!("is {}, but only {eligible} can approve; name more approvers", new.approvals_required),
-        ));
-    }
     new.require_reason = change.require_reason.unwrap_or(new.require_reason);
     new.async_approval = change.async_approval.unwrap_or(new.async_approval);
-    if change.is_default == Some(false) && old.is_default {
-        return Err(ConfigError::Refused(format!(
-            "workflow `{}` is the default; make another one the default instead",
-            old.name
-        )));
-    }
     new.is_default = change.is_default.unwrap_or(new.is_default);
     if let Some(given) = change.channels {
         new.channels = channels(&given, secrets)?;
     }
+    match change.workflow_type.as_deref() {
+        None => {}
+        Some("simple") => drop(new.extra.remove(WORKFLOW_TYPE)),
+        Some(kind @ ("multi_stage" | "consensus")) => {
+            let raw = to_raw_value(kind).map_err(|error| ConfigError::invalid(WORKFLOW_TYPE, error.to_string()))?;
+            new.extra.insert(WORKFLOW_TYPE.to_owned(), RawJson(raw));
+        }
+        Some(other) => {
+            let message = format!("`{other}` is not one of `simple`, `multi_stage`, `consensus`");
+            return Err(ConfigError::invalid(WORKFLOW_TYPE, message));
+        }
+    }
     Ok(new)
 }
 
-fn channels(given: &JsonObject, secrets: &mut SecretChanges) -> Result<Channels> {
+fn channels(given: &JsonObject, secrets: &mut Wanted) -> Result<Channels> {
     let mut channels = Channels::default();
     for (name, value) in given {
         match name.as_str() {
@@ -277,7 +326,7 @@ fn channels(given: &JsonObject, secrets: &mut SecretChanges) -> Result<Channels>
     Ok(channels)
 }
 
-fn webhook(value: &Value, secrets: &mut SecretChanges) -> Result<WebhookChannel> {
+fn webhook(value: &Value, secrets: &mut Wanted) -> Result<WebhookChannel> {
     const FIELD: &str = "channel_configs.webhook";
     let url = value.get("url").and_then(Value::as_str).unwrap_or_default();
     let url = limits::url("channel_configs.webhook.url", url)?;
@@ -287,7 +336,7 @@ fn webhook(value: &Value, secrets: &mut SecretChanges) -> Result<WebhookChannel>
         for (name, value) in given {
             let field = format!("{FIELD}.headers.{name}");
             let name = limits::header_name(&field, name)?;
-            secrets.take(&field, format!("webhook.header.{name}"), value)?;
+            secrets.take(&field, header_secret(&name), value)?;
             headers.push(name);
         }
     }
@@ -303,9 +352,9 @@ fn emails(value: &Value) -> Result<Vec<String>> {
 }
 
 /// Header values and, for a webhook that has none yet, its signing key, which is returned.
-async fn save_secrets(tx: &mut Tx<'_>, workflow: &Workflow, secrets: SecretChanges) -> Result<Option<SecretString>> {
+async fn save_secrets(tx: &mut Tx<'_>, workflow: &Workflow, secrets: Changes) -> Result<Option<SecretString>> {
     let owner = SecretOwner::Workflow(workflow.id);
-    secrets.write(tx, owner, &["webhook.header."]).await?;
+    secrets.write(tx, owner).await?;
     let has_key = tx.secret_names(owner).await?.iter().any(|name| name == WEBHOOK_SECRET);
     match (&workflow.channels.webhook, has_key) {
         (Some(_), false) => {
