@@ -60,9 +60,17 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// The credential in use.
-    pub(crate) fn token(&self) -> Option<&SecretString> {
-        self.token.as_ref()
+    /// Reads the credential anew, for those who run long enough to see it replaced.
+    pub(crate) fn credential(&self, global: &Global) -> impl Fn() -> std::io::Result<String> + Send + Sync + 'static {
+        let (given, base) = (global.token.clone(), self.base.clone());
+        move || {
+            if let Some(token) = &given {
+                return Ok(token.expose_secret().to_owned());
+            }
+            let kept = credentials::path().and_then(|path| Credentials::read(&path)).map_err(std::io::Error::other)?;
+            let missing = || std::io::Error::other(format!("there is no credential for `{base}`"));
+            kept.of(&base).map(|credential| credential.token.clone()).ok_or_else(missing)
+        }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -12,6 +12,7 @@ mod failure;
 mod instance;
 mod logging;
 mod output;
+mod signals;
 mod words;
 
 use std::process::ExitCode;
@@ -45,7 +46,8 @@ fn run(cli: Cli) -> Result {
         Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    runtime.enable_all().build()?.block_on(async {
+    let runtime = runtime.enable_all().build()?;
+    let done = runtime.block_on(async {
         match &command {
             Command::Serve(command) => serve::run(command, &global).await,
             Command::Mcp(command) => mcp::run(command, &global).await,
@@ -61,5 +63,8 @@ fn run(cli: Cli) -> Result {
                 Ok(())
             }
         }
-    })
+    });
+    // Not waiting: a read of the standard input cannot be called off.
+    runtime.shutdown_background();
+    done
 }

@@ -66,10 +66,14 @@ impl Printer {
     /// Says what was done: the sentence, or the item as it came.
     pub(crate) fn done<T: Serialize>(self, item: &T, sentence: &str) -> Result {
         match self.format {
-            Format::Table if self.quiet => Ok(()),
-            Format::Table => print(&format!("{}\n", printable(sentence))),
+            Format::Table => self.say(sentence),
             _ => self.data(item),
         }
+    }
+
+    /// Prints a sentence for people among other output, unless asked to be quiet.
+    pub(crate) fn say(self, sentence: &str) -> Result {
+        if self.quiet { Ok(()) } else { self.text(sentence) }
     }
 
     /// Prints text for people, cleaned, as it is.

@@ -67,6 +67,10 @@ impl Findings {
         self.add(check, State::Ok, detail);
     }
 
+    fn problem(&mut self, check: &'static str, detail: impl Into<String>) {
+        self.add(check, State::Problem, detail);
+    }
+
     /// The check could not be made, for the reason the failure gives.
     fn failed(&mut self, check: &'static str, failure: Failure) {
         let state = if failure.exit == Exit::Forbidden { State::Skipped } else { State::Problem };
@@ -158,7 +162,7 @@ fn private(found: &mut Findings, check: &'static str, path: &Path, wanted: u32) 
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
     match path.metadata().map(|facts| facts.permissions().mode() & 0o777) {
-        Err(error) => found.add(check, State::Problem, format!("cannot look at `{shown}`: {error}")).help = None,
+        Err(error) => found.problem(check, format!("cannot look at `{shown}`: {error}")),
         Ok(mode) if mode & !wanted == 0 => found.ok(check, format!("`{shown}` is its owner's alone")),
         Ok(mode) => found
             .add(check, State::Problem, format!("`{shown}` has mode {mode:04o}: others can get at secrets"))
@@ -181,10 +185,7 @@ async fn reachable(found: &mut Findings, client: &Client) -> bool {
         Ok(health) => {
             match health.status.as_str() {
                 "healthy" => found.ok(CHECK, format!("healthy at `{}`", client.base())),
-                _ => {
-                    found.add(CHECK, State::Problem, format!("unhealthy: the database is {}", health.database)).help =
-                        None
-                }
+                _ => found.problem(CHECK, format!("unhealthy: the database is {}", health.database)),
             }
             let skew = (Utc::now() - health.timestamp).num_seconds().abs();
             match skew {

@@ -1,21 +1,24 @@
 //! `preloop mcp`: the servers behind the firewall, and the bridge for clients that only start a
 //! process.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use clap::{Args, Subcommand};
 use preloop_api_types::{
     JsonObject,
     mcp_servers::{CreateMcpServer, McpServer, McpTool, OAuthConsent, ScanResult, ServerSettings},
 };
+use preloop_mcp::stdio_bridge::{self, BridgeOptions};
 use preloop_types::config::{PinMode, PinState, PrefixMode, ServerStatus};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Global, some_text},
-    client::Client,
+    client::{Client, parse_url},
     failure::{Exit, Failure, Result},
     output::{Printer, warn},
+    signals::asked_to_end,
     words::{find, maybe_at},
 };
 
@@ -117,7 +120,7 @@ pub(crate) async fn run(command: &Mcp, global: &Global) -> Result {
         Mcp::List => list(&client, printer).await,
         Mcp::Scan { server } => scan(&client, printer, server).await,
         Mcp::Remove { server } => remove(&client, printer, server).await,
-        Mcp::Bridge { server } => bridge(&client, server.as_deref()).await,
+        Mcp::Bridge { server } => bridge(&client, global, server.as_deref()).await,
     }
 }
 
@@ -300,6 +303,26 @@ fn pin(text: &str) -> std::result::Result<PinMode, String> {
     PinMode::parse(text).ok_or_else(|| "it is one of `block`, `warn`, `off`".to_owned())
 }
 
-async fn bridge(_client: &Client, _server: Option<&str>) -> Result {
-    Ok(())
+async fn bridge(client: &Client, global: &Global, server: Option<&str>) -> Result {
+    let credential = client.credential(global);
+    credential().map_err(|error| {
+        Failure::new(Exit::Forbidden, error.to_string())
+            .help("set PRELOOP_TOKEN to an agent's key; `preloop keys create NAME` makes one")
+    })?;
+    let mut url = parse_url(client.base())?;
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(["mcp", "v1"]);
+        if let Some(slug) = server {
+            path.extend(["servers", slug]);
+        }
+    }
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        asked_to_end().await;
+        stopping.cancel();
+    });
+    let options = BridgeOptions::new(url, Arc::new(credential));
+    let ran = stdio_bridge::run(options, tokio::io::stdin(), tokio::io::stdout(), stop).await;
+    ran.map_err(|error| Failure::new(Exit::Failure, error.to_string()))
 }

@@ -20,6 +20,7 @@ use crate::{
     instance::DataDir,
     logging::{self, LogFormat},
     output::{Printer, warn},
+    signals::asked_to_end,
 };
 
 /// Read from the environment only: a command line can be read by others.
@@ -157,26 +158,22 @@ impl Serve {
         })
     }
 
-    /// Says where the server is, and shows the owner's first key the one time it can be shown.
+    /// Shows the owner's first key the one time it can be shown, and says where the server is.
     fn welcome(&self, server: &Server, printer: Printer) -> Result {
         let local = local_url(server.address())?;
         let url = self.public_url.clone().unwrap_or_else(|| local.clone());
         tracing::info!(listen = %server.address(), %url, "ready");
-        let shown = url.as_str().trim_end_matches('/');
-        let Some(key) = server.first_key() else {
-            printer.note(&format!("Preloop is ready at {shown}"));
-            return Ok(());
-        };
-        printer.text(&format!(
-            "Preloop is ready at {shown}\n\n\
-             The owner's API key, shown this once. It may do everything: never give it to an agent.\n\n  {}\n",
-            key.expose_secret()
-        ))?;
-        match keep(&[local, url], key) {
-            Ok(path) => printer.note(&format!("Commands on this machine find it in `{path}`.")),
-            Err(error) => warn(&format!("the key was not kept for commands on this machine: {error:#}")),
+        if let Some(key) = server.first_key() {
+            printer.text(&format!(
+                "The owner's API key, shown this once. It may do everything: never give it to an agent.\n\n  {}\n",
+                key.expose_secret()
+            ))?;
+            match keep(&[local, url.clone()], key) {
+                Ok(path) => printer.say(&format!("Commands on this machine find it in `{path}`."))?,
+                Err(error) => warn(&format!("the key was not kept for commands on this machine: {error:#}")),
+            }
         }
-        Ok(())
+        printer.say(&format!("Preloop is ready at {}", url.as_str().trim_end_matches('/')))
     }
 }
 
@@ -235,26 +232,11 @@ fn local_url(address: SocketAddr) -> Result<Url> {
 
 /// Ends the server on SIGTERM or SIGINT; a second signal ends the process at once.
 async fn wait_for_signal(shutdown: CancellationToken) {
-    signal().await;
+    asked_to_end().await;
     tracing::info!("stopping; once more stops at once");
     shutdown.cancel();
-    signal().await;
+    asked_to_end().await;
     std::process::exit(130);
-}
-
-#[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() {
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Where data goes when nothing says otherwise.
