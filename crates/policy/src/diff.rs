@@ -3,7 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::document::{Document, ServerEntry, ToolEntry, WorkflowEntry};
+use crate::{
+    document::{Document, ServerEntry, ToolEntry, WorkflowEntry},
+    export::drop_nothings,
+};
 
 /// The changes that lead from one document to another.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -144,7 +147,12 @@ impl Entry for ToolEntry {
 }
 
 fn entries<E: Entry>(entries: &[E]) -> Vec<(String, Value)> {
-    entries.iter().map(|entry| (entry.key(), entry.value())).collect()
+    let shown = |entry: &E| {
+        let mut value = entry.value();
+        drop_nothings(&mut value);
+        (entry.key(), value)
+    };
+    entries.iter().map(shown).collect()
 }
 
 impl Document {

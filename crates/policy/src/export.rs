@@ -109,7 +109,7 @@ fn one_line(text: &str) -> String {
 
 /// Removes members that are null or empty, which mean the same as absent ones. Conditions and
 /// free JSON are left as they are.
-fn drop_nothings(value: &mut Value) {
+pub(crate) fn drop_nothings(value: &mut Value) {
     const FREE: &[&str] = &["custom_config", "auth_config", "channel_configs", "env", "settings"];
     match value {
         Value::Object(members) => {
@@ -252,6 +252,9 @@ fn channels(channels: &Channels) -> Option<JsonObject> {
     }
     if !channels.email.is_empty() {
         object.insert("email".to_owned(), json!(channels.email));
+    }
+    if channels.elicitation {
+        object.insert("elicitation".to_owned(), json!(true));
     }
     (!object.is_empty()).then_some(object)
 }

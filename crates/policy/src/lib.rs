@@ -9,6 +9,7 @@
 //! against what tools take, see what it would change ([`diff`]), turn it into rows ([`plan`]) and
 //! back ([`export`]).
 
+pub mod check;
 mod condition;
 mod decide;
 pub mod diff;

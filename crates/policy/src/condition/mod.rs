@@ -1,9 +1,10 @@
 //! One rule's condition: compiled when the configuration changes, asked on every call.
 
-mod quick;
+pub(crate) mod quick;
 mod reading;
 pub(crate) mod simple;
 
+use ::cel::common::ast::{Expr, IdedExpr};
 use preloop_types::config::Language;
 
 #[cfg(test)]
@@ -11,7 +12,7 @@ pub(crate) use self::reading::value;
 pub(crate) use self::reading::{Arguments, Reading};
 use self::{quick::Quick, reading::Root, simple::Simple};
 use crate::{
-    engine::{BigStack, EvalError, Library, Parsed, Program, SyntaxError, free_variables, parse},
+    engine::{BigStack, EvalError, Library, Parsed, Program, SyntaxError, free_variables, parse, walk::children},
     suggest::nearest,
 };
 
@@ -92,7 +93,32 @@ pub(crate) fn parse_cel(text: &str, stack: &BigStack) -> Result<Parsed, SyntaxEr
             });
         }
     }
+    for (root, field, id) in root_fields(&parsed.expression) {
+        let known = root.fields().unwrap_or_default();
+        if root.fields().is_some() && !known.contains(&field) {
+            let hint = nearest(field, known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+            return Err(SyntaxError {
+                message: format!("`{}` has no field `{field}`{}", root.name(), hint.unwrap_or_default()),
+                span: parsed.span_of(id, &format!(".{field}")),
+            });
+        }
+    }
     Ok(parsed)
+}
+
+/// The fields selected directly on variables.
+fn root_fields(root: &IdedExpr) -> Vec<(Root, &str, u64)> {
+    let (mut found, mut left) = (Vec::new(), vec![root]);
+    while let Some(node) = left.pop() {
+        if let Expr::Select(select) = &node.expr
+            && let Expr::Ident(name) = &select.operand.expr
+            && let Some(root) = Root::named(name)
+        {
+            found.push((root, select.field.as_str(), node.id));
+        }
+        left.extend(children(&node.expr));
+    }
+    found
 }
 
 /// The language of a condition that does not say: simple if it can be read so, else CEL.

@@ -159,7 +159,7 @@ fn order(found: &Json<'_>, value: &Literal) -> Option<Ordering> {
     }
 }
 
-fn operator(name: &str) -> Option<Operator> {
+pub(crate) fn operator(name: &str) -> Option<Operator> {
     Some(match name {
         operators::EQUALS => Operator::Equal,
         operators::NOT_EQUALS => Operator::NotEqual,
@@ -172,7 +172,7 @@ fn operator(name: &str) -> Option<Operator> {
 }
 
 /// The operator with its operands swapped.
-fn mirrored(operator: Operator) -> Operator {
+pub(crate) fn mirrored(operator: Operator) -> Operator {
     match operator {
         Operator::Less => Operator::Greater,
         Operator::LessEqual => Operator::GreaterEqual,

@@ -362,7 +362,12 @@ impl<'a> Reader<'a> {
                         workflow.error(&path, "`email` is a list of addresses");
                     }
                 }
-                _ => workflow.error(&path, format!("channel `{name}` is not one of `webhook`, `email`")),
+                "elicitation" => {
+                    if !channel.is_boolean() {
+                        workflow.error(&path, "`elicitation` is `true` or `false`");
+                    }
+                }
+                _ => workflow.error(&path, format!("channel `{name}` is not one of `webhook`, `email`, `elicitation`")),
             }
         }
     }

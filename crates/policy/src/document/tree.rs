@@ -72,6 +72,8 @@ pub(super) fn read(text: &str, _: &BigStack) -> Result<Node, Problem> {
 /// The error's own words, without the position that is reported apart.
 fn reason(message: &str) -> &str {
     let first = message.lines().next().unwrap_or_default();
+    // Advice to programmers, not to authors of policies.
+    let first = first.split(", set DuplicateKeyPolicy").next().unwrap_or(first);
     first.split(" at line ").next().unwrap_or(first)
 }
 

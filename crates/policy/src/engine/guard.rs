@@ -55,7 +55,8 @@ pub(super) fn measure(parsed: &Parsed) -> Result<(), SyntaxError> {
         }
         let mut loops = loops;
         match &node.expr {
-            Expr::Call(call) => known_function(call).map_err(at)?,
+            Expr::Call(call) => known_function(call)
+                .map_err(|message| SyntaxError { message, span: parsed.span_of(node.id, &call.func_name) })?,
             Expr::Comprehension(c) if is_loop(c) => {
                 loops += 1;
                 if loops > LOOPS_MAX {

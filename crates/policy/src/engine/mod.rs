@@ -84,6 +84,18 @@ impl Parsed {
         Some((start as usize, stop as usize + 1))
     }
 
+    /// The characters in which node `id` spells `text`: just before its position (a call's is its
+    /// bracket), or from it on. Its position, if it does not.
+    pub(crate) fn span_of(&self, id: u64, text: &str) -> Option<(usize, usize)> {
+        let (start, stop) = self.span(id)?;
+        let (source, length): (Vec<char>, _) = (self.positions.source.chars().collect(), text.chars().count());
+        let spells =
+            |from: usize| source.get(from..from + length).is_some_and(|part| part.iter().copied().eq(text.chars()));
+        let found =
+            start.checked_sub(length).filter(|from| spells(*from)).or_else(|| Some(start).filter(|from| spells(*from)));
+        Some(found.map_or((start, stop), |from| (from, from + length)))
+    }
+
     /// Makes it runnable. Fails when it is too deep, loops too deep or has a bad pattern.
     pub fn compile(&self) -> Result<Program, SyntaxError> {
         guard::compile(self)
@@ -103,6 +115,7 @@ pub fn parse(source: &str, _: &BigStack) -> Result<Parsed, SyntaxError> {
 
 fn positions(program: &::cel::Program) -> SourceInfo {
     let mut copy = SourceInfo::default();
+    copy.source.clone_from(&program.source_info().source);
     for id in walk::ids(program.expression()) {
         if let Some((start, stop)) = program.source_info().offset_for(id) {
             copy.add_offset(id, start, stop);
