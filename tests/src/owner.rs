@@ -109,9 +109,10 @@ impl Owner {
         self.get(&format!("/api/v1/approval-requests/{id}")).await
     }
 
-    /// The journal as it is exported, line by line.
+    /// The journal as it is exported, with payloads.
     pub async fn export(&self) -> String {
-        let request = self.http.get(format!("{}/api/v1/audit-logs/export", self.url)).bearer_auth(&self.key);
+        let request =
+            self.http.get(format!("{}/api/v1/audit-logs/export?payloads=true", self.url)).bearer_auth(&self.key);
         let response = request.send().await.unwrap().error_for_status().unwrap();
         response.text().await.unwrap()
     }
