@@ -22,6 +22,7 @@ mod options;
 mod outgoing;
 mod params;
 mod parking;
+mod persist;
 mod replies;
 mod request_state;
 mod running;

@@ -25,12 +25,14 @@ use crate::protocol::{ClientInfo, Version};
 pub trait SessionStore: Send + Sync + 'static {
     /// Keeps a new session.
     async fn put(&self, session: &SessionRecord) -> Result<(), SessionStoreError>;
-    /// Finds one.
-    async fn get(&self, id: &str) -> Result<Option<SessionRecord>, SessionStoreError>;
-    /// Notes that it was used.
-    async fn touch(&self, id: &str, at: Timestamp) -> Result<(), SessionStoreError>;
+    /// Finds one of this account.
+    async fn get(&self, account: AccountId, id: &str) -> Result<Option<SessionRecord>, SessionStoreError>;
+    /// Notes that it is in use, sooner or later.
+    fn touch(&self, account: AccountId, id: &str);
     /// Forgets it.
-    async fn delete(&self, id: &str) -> Result<(), SessionStoreError>;
+    async fn delete(&self, account: AccountId, id: &str) -> Result<(), SessionStoreError>;
+    /// Forgets every session last used before that time.
+    async fn delete_idle(&self, before: Timestamp) -> Result<(), SessionStoreError>;
 }
 
 /// A session as it is kept.
@@ -67,15 +69,17 @@ impl SessionStore for Forgetful {
         Ok(())
     }
 
-    async fn get(&self, _id: &str) -> Result<Option<SessionRecord>, SessionStoreError> {
+    async fn get(&self, _account: AccountId, _id: &str) -> Result<Option<SessionRecord>, SessionStoreError> {
         Ok(None)
     }
 
-    async fn touch(&self, _id: &str, _at: Timestamp) -> Result<(), SessionStoreError> {
+    fn touch(&self, _account: AccountId, _id: &str) {}
+
+    async fn delete(&self, _account: AccountId, _id: &str) -> Result<(), SessionStoreError> {
         Ok(())
     }
 
-    async fn delete(&self, _id: &str) -> Result<(), SessionStoreError> {
+    async fn delete_idle(&self, _before: Timestamp) -> Result<(), SessionStoreError> {
         Ok(())
     }
 }
@@ -161,12 +165,12 @@ impl Sessions {
         who: &Principal,
         now: Timestamp,
     ) -> Result<Option<Arc<Session>>, SessionStoreError> {
-        let Some(record) = self.store.get(id).await? else { return Ok(None) };
+        let Some(record) = self.store.get(who.account, id).await? else { return Ok(None) };
         if record.account != who.account || record.key != who.key {
             return Ok(None);
         }
         if now.since(record.last_seen) > self.options.limits.session_idle {
-            self.forget(id.to_owned());
+            self.forget(who.account, id.to_owned());
             return Ok(None);
         }
         let fresh = || {
@@ -185,12 +189,7 @@ impl Sessions {
         // Whole minutes, so that no second time stamp is needed.
         let minute = |at: Timestamp| at.micros() / i64::try_from(TOUCH_EVERY.as_micros()).unwrap_or(i64::MAX);
         if minute(before) != minute(now) {
-            let (store, id) = (Arc::clone(&self.store), session.id.clone());
-            tokio::spawn(async move {
-                if let Err(error) = store.touch(&id, now).await {
-                    tracing::debug!(%error, "an MCP session was not marked as used");
-                }
-            });
+            self.store.touch(session.account, &session.id);
         }
     }
 
@@ -198,13 +197,13 @@ impl Sessions {
     pub(super) fn end(&self, session: &Session) {
         self.live.remove(&session.id);
         session.end(&self.handler);
-        self.forget(session.id.clone());
+        self.forget(session.account, session.id.clone());
     }
 
-    fn forget(&self, id: String) {
+    fn forget(&self, account: AccountId, id: String) {
         let store = Arc::clone(&self.store);
         tokio::spawn(async move {
-            if let Err(error) = store.delete(&id).await {
+            if let Err(error) = store.delete(account, &id).await {
                 tracing::debug!(%error, "an ended MCP session was not forgotten");
             }
         });
@@ -227,6 +226,12 @@ impl Sessions {
         for session in idle {
             self.end(&session);
         }
+        let (store, before) = (Arc::clone(&self.store), earlier(now, self.options.limits.session_idle));
+        tokio::spawn(async move {
+            if let Err(error) = store.delete_idle(before).await {
+                tracing::debug!(%error, "idle MCP sessions were not forgotten");
+            }
+        });
     }
 
     /// Ends the sessions of this credential that were idle longest, until one more may be opened.
@@ -241,4 +246,8 @@ impl Sessions {
             }
         }
     }
+}
+
+fn earlier(now: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_micros(now.micros().saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -53,7 +53,7 @@ impl App {
         let (fake, shutdown) = (Arc::new(Fake::default()), options.shutdown.clone());
         let router = router(Downstream {
             handler: Arc::clone(&fake) as Arc<dyn Handler>,
-            identify: Arc::new(Keys::default()),
+            identify: Arc::new(Keys),
             sessions: Arc::clone(&store) as Arc<dyn SessionStore>,
             options,
         });
@@ -169,7 +169,7 @@ pub(crate) struct Events {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Event {
     pub(crate) id: Option<String>,
-    pub(crate) event: Option<String>,
+    pub(crate) kind: Option<String>,
     pub(crate) data: String,
     pub(crate) retry: Option<u64>,
     pub(crate) comment: bool,
@@ -200,13 +200,14 @@ impl Events {
                     match field {
                         "" => event.comment = true,
                         "id" => event.id = Some(value.to_owned()),
-                        "event" => event.event = Some(value.to_owned()),
+                        "event" => event.kind = Some(value.to_owned()),
                         "retry" => event.retry = value.parse().ok(),
                         "data" => event.data.push_str(value),
                         _ => panic!("unknown field in {block:?}"),
                     }
                 }
-                self.text = rest.to_owned();
+                let rest = rest.len();
+                self.text.drain(..self.text.len() - rest);
                 return Some(event);
             }
             let more = tokio::time::timeout(Duration::from_secs(5), self.body.next()).await.expect("no event in 5 s");
@@ -249,37 +250,33 @@ pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
 // === who calls ===
 
 /// `ana`, `bob` and `reader` are credentials; `broken` cannot be checked.
-struct Keys(HashMap<&'static str, Arc<Principal>>);
+struct Keys;
 
-impl Default for Keys {
-    fn default() -> Self {
-        let account = AccountId::new(Timestamp::from_micros(0));
-        let principal = |name: &str, scopes: &[Scope]| {
-            let at = Timestamp::from_micros(0);
-            Arc::new(Principal {
-                account,
-                user: UserId::new(at),
-                username: name.to_owned(),
-                key: KeyId::new(at),
-                key_name: name.to_owned(),
-                scopes: scopes.to_vec(),
-                agent: None,
-                session: None,
-                allowed_tools: None,
-                allowed_servers: None,
-            })
+/// The same people for every process.
+static PEOPLE: LazyLock<HashMap<&'static str, Arc<Principal>>> = LazyLock::new(|| {
+    let at = Timestamp::from_micros(0);
+    let account = AccountId::new(at);
+    let principal = |name: &'static str, scopes: &[Scope]| {
+        let principal = Principal {
+            account,
+            user: UserId::new(at),
+            username: name.to_owned(),
+            key: KeyId::new(at),
+            key_name: name.to_owned(),
+            scopes: scopes.to_vec(),
+            agent: None,
+            session: None,
+            allowed_tools: None,
+            allowed_servers: None,
         };
-        static PEOPLE: std::sync::OnceLock<HashMap<&'static str, Arc<Principal>>> = std::sync::OnceLock::new();
-        let people = PEOPLE.get_or_init(|| {
-            HashMap::from([
-                ("ana", principal("ana", &[Scope::McpRead, Scope::McpWrite])),
-                ("bob", principal("bob", &[Scope::McpRead, Scope::McpWrite])),
-                ("reader", principal("reader", &[Scope::McpRead])),
-            ])
-        });
-        Self(people.clone())
-    }
-}
+        (name, Arc::new(principal))
+    };
+    HashMap::from([
+        principal("ana", &[Scope::McpRead, Scope::McpWrite]),
+        principal("bob", &[Scope::McpRead, Scope::McpWrite]),
+        principal("reader", &[Scope::McpRead]),
+    ])
+});
 
 #[async_trait]
 impl Identify for Keys {
@@ -287,14 +284,14 @@ impl Identify for Keys {
         if bearer == "broken" {
             return Err(Unidentified::Unavailable("the database is down".to_owned()));
         }
-        self.0.get(bearer).cloned().ok_or(Unidentified::Invalid)
+        PEOPLE.get(bearer).cloned().ok_or(Unidentified::Invalid)
     }
 }
 
 // === where sessions are kept ===
 
 #[derive(Default)]
-pub(crate) struct Kept(pub(crate) Mutex<BTreeMap<String, SessionRecord>>);
+pub(crate) struct Kept(pub(crate) Mutex<BTreeMap<String, SessionRecord>>, pub(crate) Mutex<Vec<String>>);
 
 #[async_trait]
 impl SessionStore for Kept {
@@ -303,19 +300,21 @@ impl SessionStore for Kept {
         Ok(())
     }
 
-    async fn get(&self, id: &str) -> Result<Option<SessionRecord>, SessionStoreError> {
-        Ok(self.0.lock().unwrap().get(id).cloned())
+    async fn get(&self, account: AccountId, id: &str) -> Result<Option<SessionRecord>, SessionStoreError> {
+        Ok(self.0.lock().unwrap().get(id).filter(|session| session.account == account).cloned())
     }
 
-    async fn touch(&self, id: &str, at: Timestamp) -> Result<(), SessionStoreError> {
-        if let Some(session) = self.0.lock().unwrap().get_mut(id) {
-            session.last_seen = at;
-        }
+    fn touch(&self, _account: AccountId, id: &str) {
+        self.1.lock().unwrap().push(id.to_owned());
+    }
+
+    async fn delete(&self, _account: AccountId, id: &str) -> Result<(), SessionStoreError> {
+        self.0.lock().unwrap().remove(id);
         Ok(())
     }
 
-    async fn delete(&self, id: &str) -> Result<(), SessionStoreError> {
-        self.0.lock().unwrap().remove(id);
+    async fn delete_idle(&self, before: Timestamp) -> Result<(), SessionStoreError> {
+        self.0.lock().unwrap().retain(|_, session| session.last_seen >= before);
         Ok(())
     }
 }

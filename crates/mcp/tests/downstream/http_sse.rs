@@ -12,7 +12,7 @@ use crate::{
 async fn connect(app: &App) -> (Events, String) {
     let mut events = Events::of(app.request_to(Method::GET, "/mcp/v1/sse").send().await.unwrap());
     let endpoint = events.next().await.unwrap();
-    assert_eq!(endpoint.event.as_deref(), Some("endpoint"));
+    assert_eq!(endpoint.kind.as_deref(), Some("endpoint"));
     assert!(endpoint.data.starts_with("/mcp/v1/messages?sessionId="), "{endpoint:?}");
     (events, endpoint.data)
 }

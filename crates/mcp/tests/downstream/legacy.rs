@@ -155,6 +155,7 @@ async fn a_session_ends_when_it_is_idle_for_half_an_hour() {
     let session = app.session("2025-06-18", json!({})).await;
     app.pass(Duration::from_secs(29 * 60));
     assert_eq!(session.post(&call(1, "echo")).send().await.unwrap().status(), 200);
+    assert_eq!(*app.store.1.lock().unwrap(), [session.id.clone()], "the store hears of it once a minute");
     app.pass(Duration::from_secs(29 * 60));
     assert_eq!(session.post(&call(2, "echo")).send().await.unwrap().status(), 200);
     app.pass(Duration::from_secs(31 * 60));

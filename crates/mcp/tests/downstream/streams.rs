@@ -19,7 +19,7 @@ async fn progress_makes_a_stream_that_ends_with_the_response() {
         assert_eq!(message["params"], json!({"progressToken": "t1", "progress": progress}));
     }
     let response = events.next().await.unwrap();
-    assert_eq!(response.event.as_deref(), Some("message"));
+    assert_eq!(response.kind.as_deref(), Some("message"));
     assert_eq!(
         (&response.json()["id"], &response.json()["result"]["content"][0]["text"]),
         (&json!(3), &json!("progress"))
