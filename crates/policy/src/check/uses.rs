@@ -152,7 +152,9 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        children(&node.expr).into_iter().for_each(|child| self.node(child, bound, false));
+        for child in children(&node.expr) {
+            self.node(child, bound, false);
+        }
     }
 
     fn note(&mut self, path: Vec<Segment>, wants: Wants, node: &IdedExpr, decisive: bool) {

@@ -12,7 +12,10 @@ pub(crate) use self::reading::value;
 pub(crate) use self::reading::{Arguments, Reading};
 use self::{quick::Quick, reading::Root, simple::Simple};
 use crate::{
-    engine::{BigStack, EvalError, Library, Parsed, Program, SyntaxError, free_variables, parse, walk::children},
+    engine::{
+        BigStack, EvalError, Library, Parsed, Program, SyntaxError, free_variables, known_functions, parse,
+        walk::children,
+    },
     suggest::nearest,
 };
 
@@ -60,7 +63,7 @@ impl Condition {
     }
 
     /// Whether it holds for the call that `reading` reads.
-    pub(crate) fn matches<'d>(&self, reading: &mut Reading<'d>) -> Result<bool, EvalError> {
+    pub(crate) fn matches(&self, reading: &mut Reading<'_>) -> Result<bool, EvalError> {
         match self {
             Condition::Always => Ok(true),
             Condition::Broken(why) => Err(EvalError(why.clone())),
@@ -83,6 +86,7 @@ impl Condition {
 /// Parses `text` as a CEL condition: an expression over the variables a call has.
 pub(crate) fn parse_cel(text: &str, stack: &BigStack) -> Result<Parsed, SyntaxError> {
     let parsed = parse(text, stack)?;
+    known_functions(&parsed)?;
     for (name, id) in free_variables(&parsed.expression) {
         if Root::named(&name).is_none() {
             let hint =

@@ -162,7 +162,7 @@ impl<'a> Object<'a> {
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let mut problem = Problem::new(field.path, format!("`{name}` is one of {}, not `{text}`", list(&known)));
-        problem.value = Some(Json::String(text.clone()));
+        problem.value = Some(text.clone());
         problem.help = nearest(&text, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
         self.notes.error(problem);
         default
@@ -194,13 +194,11 @@ impl<'a> Object<'a> {
     /// Any mapping, as JSON.
     pub(super) fn json(&self, name: &str) -> Option<JsonObject> {
         let field = self.get(name)?;
-        match to_json(field.node) {
-            Json::Object(object) => Some(object),
-            _ => {
-                self.error(name, format!("expected a mapping, found {}", kind(&field.node.value)));
-                None
-            }
+        if let Json::Object(object) = to_json(field.node) {
+            return Some(object);
         }
+        self.error(name, format!("expected a mapping, found {}", kind(&field.node.value)));
+        None
     }
 
     /// Whether the member is there and says something: not null, `false`, empty.

@@ -19,6 +19,6 @@ pub use model::{
 };
 pub use names::Known;
 pub use problem::{Place, Problem};
-pub use reader::{Options, Report, read};
+pub use reader::{LookUp, Options, Report, read};
 pub use schema::schema;
 pub use source::Source;

@@ -12,13 +12,13 @@ pub struct Problem {
     /// What is wrong.
     pub message: String,
     /// The offending value, if it is a plain one; never a secret.
-    pub value: Option<serde_json::Value>,
+    pub value: Option<String>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     /// Where in the text, when the document came from one.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
 }
 
 /// A stretch of one line of the text.
@@ -57,7 +57,7 @@ impl Problem {
     ///    help: did you mean `args.command`?
     /// ```
     pub fn render(&self, file: &str) -> String {
-        let mut out = match &self.place {
+        let mut out = match self.place.as_deref() {
             None => format!("{file}: {}: {}\n", self.path, self.message),
             Some(Place { line, column, width, text }) => {
                 // Tabs would put the carets in the wrong place.

@@ -22,6 +22,9 @@ use crate::{
     suggest::nearest,
 };
 
+/// Finds the value of a variable.
+pub type LookUp = dyn Fn(&str) -> Option<String> + Sync;
+
 /// How to read a document.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
@@ -30,7 +33,7 @@ pub struct Options<'a> {
     pub known: Option<&'a Known>,
     /// Looks up `${NAME}` in servers and channels; `None` for a name that is not set or may not
     /// be read, which is an error. Without a look-up, `${NAME}` stays as it is.
-    pub variables: Option<&'a (dyn Fn(&str) -> Option<String> + Sync)>,
+    pub variables: Option<&'a LookUp>,
 }
 
 impl std::fmt::Debug for Options<'_> {
@@ -263,7 +266,7 @@ impl<'a> Reader<'a> {
         let mut channel_configs = workflow.json("channel_configs");
         if let Some(channels) = &mut channel_configs {
             self.resolve_object(&workflow, "channel_configs", channels);
-            self.check_channels(&workflow, channels);
+            Self::check_channels(&workflow, channels);
         }
         Some(WorkflowEntry {
             description: workflow.text("description"),
@@ -329,7 +332,7 @@ impl<'a> Reader<'a> {
                     field.path.clone()
                 };
                 let mut problem = Problem::new(path, format!("there is no user `{approver}`"));
-                problem.value = Some(Json::String(approver.clone()));
+                problem.value = Some(approver.clone());
                 problem.help = Some(match nearest(approver, known.users.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("the users are {}", names_of(&known.users)),
@@ -340,7 +343,7 @@ impl<'a> Reader<'a> {
         Some(approvers)
     }
 
-    fn check_channels(&self, workflow: &Object<'a>, channels: &JsonObject) {
+    fn check_channels(workflow: &Object<'a>, channels: &JsonObject) {
         for (name, channel) in channels {
             let path = format!("channel_configs.{name}");
             match name.as_str() {
@@ -434,7 +437,9 @@ impl<'a> Reader<'a> {
 
     /// The workflow that the shorthand `approvers`, `quorum`, `timeout` of a tool stands for.
     fn implied_workflow(&self, tool: &Object<'a>, name: Option<&str>, has_workflow: bool) -> Option<WorkflowEntry> {
-        self.refuse_unsupported_escalation(tool);
+        if tool.says_something("escalation") {
+            tool.error("escalation", "`escalation` is not supported yet; a request that nobody decides expires");
+        }
         let short: Vec<_> = ["approvers", "quorum", "timeout"].into_iter().filter_map(|key| tool.get(key)).collect();
         let first = short.first()?;
         if has_workflow {
@@ -448,12 +453,6 @@ impl<'a> Reader<'a> {
             approver_users: self.approvers(tool, &["approvers"]),
             ..WorkflowEntry::named(format!("{} approval", name?))
         })
-    }
-
-    fn refuse_unsupported_escalation(&self, tool: &Object<'a>) {
-        if tool.says_something("escalation") {
-            tool.error("escalation", "`escalation` is not supported yet; a request that nobody decides expires");
-        }
     }
 
     fn origin(&self, tool: &Object<'a>, names: &Names) -> ToolOrigin {
@@ -530,7 +529,7 @@ impl<'a> Reader<'a> {
         if let Some(SyntaxError { message, span }) = wrong {
             let mut problem = Problem::new(path, message);
             problem.place = span.and_then(|span| self.notes.source.place_in(path, expression, span));
-            problem.value = Some(Json::String(expression.to_owned()));
+            problem.value = Some(expression.to_owned());
             self.notes.error(problem);
         }
         language
@@ -563,7 +562,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let mut problem = Problem::new(path, format!("there is no {what} `{name}`"));
-        problem.value = Some(Json::String(name.to_owned()));
+        problem.value = Some(name.to_owned());
         problem.help = match nearest(name, have.iter().map(String::as_str)) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if have.is_empty() => Some(format!("there are no {what}s")),
@@ -657,13 +656,12 @@ impl<'a> Reader<'a> {
                 continue;
             };
             resolved.push_str(before);
-            match look_up(variable) {
-                Some(value) => resolved.push_str(&value),
-                None => {
-                    let path = format!("{}.{name}", holder.path);
-                    let message = format!("`${{{variable}}}` is not set on the server, or policies may not read it");
-                    self.notes.error(Problem::new(path, message));
-                }
+            if let Some(value) = look_up(variable) {
+                resolved.push_str(&value);
+            } else {
+                let path = format!("{}.{name}", holder.path);
+                let message = format!("`${{{variable}}}` is not set on the server, or policies may not read it");
+                self.notes.error(Problem::new(path, message));
             }
             rest = tail;
         }

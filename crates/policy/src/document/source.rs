@@ -49,17 +49,17 @@ impl Source {
     }
 
     /// Where the value at `path` stands; where its nearest holder does, if it has no place.
-    pub fn place(&self, path: &str) -> Option<Place> {
+    pub fn place(&self, path: &str) -> Option<Box<Place>> {
         self.place_of(self.span(path)?)
     }
 
-    pub(super) fn place_of(&self, span: Range<usize>) -> Option<Place> {
-        Place::of_span(&self.text, span)
+    pub(super) fn place_of(&self, span: Range<usize>) -> Option<Box<Place>> {
+        Place::of_span(&self.text, span).map(Box::new)
     }
 
     /// Where `chars` of the text at `path` stand. The whole value if it is spelled in a way that
     /// hides them (escapes, folded lines).
-    pub fn place_in(&self, path: &str, value: &str, chars: (usize, usize)) -> Option<Place> {
+    pub fn place_in(&self, path: &str, value: &str, chars: (usize, usize)) -> Option<Box<Place>> {
         let span = self.spans.get(path)?.clone();
         let written = self.text.get(span.clone())?;
         let byte = |at: usize| value.char_indices().nth(at).map_or(value.len(), |(byte, _)| byte);

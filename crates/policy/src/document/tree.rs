@@ -62,7 +62,7 @@ pub(super) fn read(text: &str, _: &BigStack) -> Result<Node, Problem> {
             if let Some(location) = error.location() {
                 let (line, column) = (to_usize(location.line()), to_usize(location.column()));
                 problem.message = format!("invalid YAML at line {line}, column {column}: {}", reason(&message));
-                problem.place = Place::at_line(text, line, column);
+                problem.place = Place::at_line(text, line, column).map(Box::new);
             }
             Err(problem)
         }

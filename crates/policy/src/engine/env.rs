@@ -37,8 +37,10 @@ pub(super) const RANGE: &str = "@range";
 pub(super) const MATCHES: &str = "@matches";
 pub(super) const SPLITTABLE: &str = "@splittable";
 
-/// The functions conditions may call, besides operators and macros. Functions whose result can
-/// be much larger than their arguments (`replace`, `join`, `format`, `lists.range`) are left out.
+/// Functions of the extension libraries whose result can be much larger than their arguments.
+pub(super) const LEFT_OUT: &[&str] = &["replace", "join", "format", "strings.quote"];
+
+/// The functions conditions may call, besides operators and macros.
 pub(crate) const FUNCTIONS: &[&str] = &[
     "size",
     "contains",
@@ -260,6 +262,7 @@ impl Val for Pattern {
 
 impl StaticVal for Pattern {}
 
+#[expect(clippy::needless_pass_by_value, reason = "the interpreter's signature")]
 fn matches_literal<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let [text, pattern] = args.as_slice() else { return Err(ExecutionError::MissingArgumentOrTarget) };
     let (Some(text), Some(pattern)) = (text.downcast_ref::<CelString>(), pattern.downcast_ref::<Pattern>()) else {
@@ -268,6 +271,7 @@ fn matches_literal<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, 
     search(text.inner(), pattern)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the interpreter's signature")]
 fn matches_dynamic<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let [text, pattern] = args.as_slice() else { return Err(ExecutionError::MissingArgumentOrTarget) };
     let (Some(text), Some(pattern)) = (text.downcast_ref::<CelString>(), pattern.downcast_ref::<CelString>()) else {

@@ -8,7 +8,7 @@ use ::cel::common::ast::{
 
 use super::{
     Parsed, Program, SyntaxError,
-    env::{CHARGE, FUNCTIONS, MATCHES, Pattern, RANGE, SPLITTABLE},
+    env::{CHARGE, FUNCTIONS, LEFT_OUT, MATCHES, Pattern, RANGE, SPLITTABLE},
     walk::children,
 };
 use crate::suggest::nearest;
@@ -43,9 +43,9 @@ const OPERATORS: &[&str] = &[
 ];
 const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter", "optMap", "optFlatMap"];
 /// Names in front of a function's that are not variables.
-const NAMESPACES: &[&str] = &["optional", "math", "base64"];
+const NAMESPACES: &[&str] = &["optional", "math", "base64", "strings"];
 
-/// Refuses an expression that is too deep, loops too deep or calls what is not there.
+/// Refuses an expression that is too deep, loops too deep or calls what has no bound.
 pub(super) fn measure(parsed: &Parsed) -> Result<(), SyntaxError> {
     let mut left = vec![(&parsed.expression, 1, 0)];
     while let Some((node, depth, loops)) = left.pop() {
@@ -55,8 +55,10 @@ pub(super) fn measure(parsed: &Parsed) -> Result<(), SyntaxError> {
         }
         let mut loops = loops;
         match &node.expr {
-            Expr::Call(call) => known_function(call)
-                .map_err(|message| SyntaxError { message, span: parsed.span_of(node.id, &call.func_name) })?,
+            Expr::Call(call) if LEFT_OUT.contains(&full_name(call).as_str()) => {
+                let message = format!("function `{}` is not offered: its result has no bound", call.func_name);
+                return Err(SyntaxError { message, span: parsed.span_of(node.id, &call.func_name) });
+            }
             Expr::Comprehension(c) if is_loop(c) => {
                 loops += 1;
                 if loops > LOOPS_MAX {
@@ -89,6 +91,20 @@ fn namespace(call: &CallExpr) -> Option<&str> {
         Expr::Ident(name) if NAMESPACES.contains(&name.as_str()) => Some(name),
         _ => None,
     }
+}
+
+/// Refuses a call of a function that is not there. CEL finds out when it evaluates; whoever writes
+/// a condition wants to know before.
+pub(crate) fn known_functions(parsed: &Parsed) -> Result<(), SyntaxError> {
+    let mut left = vec![&parsed.expression];
+    while let Some(node) = left.pop() {
+        if let Expr::Call(call) = &node.expr {
+            known_function(call)
+                .map_err(|message| SyntaxError { message, span: parsed.span_of(node.id, &call.func_name) })?;
+        }
+        left.extend(children(&node.expr));
+    }
+    Ok(())
 }
 
 fn known_function(call: &CallExpr) -> Result<(), String> {

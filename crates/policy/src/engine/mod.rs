@@ -28,7 +28,7 @@ use ::cel::{
 };
 
 pub(crate) use env::Pattern;
-pub(crate) use guard::free_variables;
+pub(crate) use guard::{free_variables, known_functions};
 pub(crate) use scan::SOURCE_BYTES_MAX;
 
 /// A stack on which anything that [`scan`] lets through can be parsed.
@@ -105,23 +105,13 @@ impl Parsed {
 /// Parses `source` if it is safe to.
 pub fn parse(source: &str, _: &BigStack) -> Result<Parsed, SyntaxError> {
     scan::scan(source).map_err(SyntaxError::whole)?;
-    let program = catch_unwind(|| env::shared().compile(source))
+    let parser = || env::shared().parser().enable_ident_escape_syntax(true);
+    let (expression, positions) = catch_unwind(|| parser().parse_with_source_info(source))
         .map_err(|_| SyntaxError::whole("the parser failed on this expression"))?
         .map_err(|errors| syntax_error(source, &errors))?;
-    let parsed = Parsed { expression: program.expression().clone(), positions: positions(&program) };
+    let parsed = Parsed { expression, positions };
     guard::measure(&parsed)?;
     Ok(parsed)
-}
-
-fn positions(program: &::cel::Program) -> SourceInfo {
-    let mut copy = SourceInfo::default();
-    copy.source.clone_from(&program.source_info().source);
-    for id in walk::ids(program.expression()) {
-        if let Some((start, stop)) = program.source_info().offset_for(id) {
-            copy.add_offset(id, start, stop);
-        }
-    }
-    copy
 }
 
 fn syntax_error(source: &str, errors: &::cel::ParseErrors) -> SyntaxError {
@@ -148,30 +138,39 @@ impl Program {
         &self.variables
     }
 
-    /// Evaluates to any value: for conformance tests. Conditions ask [`Program::matches`].
-    pub fn value(&self, bindings: &Bindings<'_>) -> Result<Value, EvalError> {
-        env::refill_budget();
-        // A bug in the interpreter is an evaluation error like any other: it denies this call.
-        //
-        // `resolve_val` would spare a copy, but it is compiled where it is called: unoptimised in
-        // development, where each level of an expression would then take 30 KB of stack.
-        let outcome = catch_unwind(AssertUnwindSafe(|| Value::resolve(&self.expression, &bindings.0)));
-        // CEL absorbs errors (`error || true`); running out of budget is not absorbed.
-        if env::budget_is_spent() {
-            return Err(EvalError("the expression does too much work on these arguments".to_owned()));
-        }
-        match outcome {
-            Ok(result) => result.map_err(|error| describe(&error)),
-            Err(_) => Err(EvalError("the interpreter failed on this expression".to_owned())),
-        }
-    }
-
     /// Whether it holds. Anything but a boolean is an error.
     pub(crate) fn matches(&self, bindings: &Bindings<'_>) -> Result<bool, EvalError> {
-        match self.value(bindings)? {
+        // `resolve_val` would spare a copy, but it is compiled where it is called: unoptimised in
+        // development, where each level of an expression would then take 30 KB of stack.
+        match on_budget(|| Value::resolve(&self.expression, &bindings.0))? {
             Value::Bool(answer) => Ok(answer),
             other => Err(EvalError(format!("the expression is a {}, not a bool", other.type_of()))),
         }
+    }
+
+    /// Evaluates it, to any value, on the big stack: for conformance tests.
+    pub fn inspect<R>(
+        &self,
+        bindings: &Bindings<'_>,
+        _: &BigStack,
+        read: impl FnOnce(&dyn Val) -> R,
+    ) -> Result<R, EvalError> {
+        on_budget(|| Value::resolve_val(&self.expression, &bindings.0).map(|value| read(value.as_ref())))
+    }
+}
+
+/// Runs one evaluation on a fresh budget.
+fn on_budget<R>(evaluate: impl FnOnce() -> Result<R, ExecutionError>) -> Result<R, EvalError> {
+    env::refill_budget();
+    // A bug in the interpreter is an evaluation error like any other: it denies this call.
+    let outcome = catch_unwind(AssertUnwindSafe(evaluate));
+    // CEL absorbs errors (`error || true`); running out of budget is not absorbed.
+    if env::budget_is_spent() {
+        return Err(EvalError("the expression does too much work on these arguments".to_owned()));
+    }
+    match outcome {
+        Ok(result) => result.map_err(|error| describe(&error)),
+        Err(_) => Err(EvalError("the interpreter failed on this expression".to_owned())),
     }
 }
 

@@ -25,7 +25,10 @@ pub(crate) fn scan(source: &str) -> Result<(), String> {
                 at = end_of_string(bytes, at).ok_or("a string literal is malformed or not closed")?;
                 continue;
             }
-            b'`' => return Err("back-quoted names are not supported; write `args['a-b']`".to_owned()),
+            b'`' => {
+                at = end_of_name(bytes, at).ok_or("a back-quoted name is malformed or not closed")?;
+                continue;
+            }
             b'/' if bytes.get(at + 1) == Some(&b'/') => {
                 at += bytes[at..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - at);
                 continue;
@@ -65,7 +68,8 @@ pub(crate) fn scan(source: &str) -> Result<(), String> {
 
 fn is_word(bytes: &[u8], at: usize, length: usize) -> bool {
     let part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
-    !(at > 0 && part(&bytes[at - 1])) && !bytes.get(at + length).is_some_and(part)
+    let before = at.checked_sub(1).map(|at| &bytes[at]);
+    ![before, bytes.get(at + length)].into_iter().flatten().any(part)
 }
 
 /// The index after the string literal that opens at `open`; `None` if it is not well formed.
@@ -83,6 +87,13 @@ fn end_of_string(bytes: &[u8], open: usize) -> Option<usize> {
             _ => at += 1,
         }
     }
+}
+
+/// The index after the back-quoted name that opens at `open`; `None` if it is not well formed.
+fn end_of_name(bytes: &[u8], open: usize) -> Option<usize> {
+    let length = bytes[open + 1..].iter().take_while(|b| b.is_ascii_alphanumeric() || b"_.-/ ".contains(b)).count();
+    let close = open + 1 + length;
+    (length > 0 && bytes.get(close) == Some(&b'`')).then_some(close + 1)
 }
 
 /// Whether the quote at `open` is prefixed `r` or `br`, and not by a name that ends so.
@@ -124,6 +135,7 @@ mod tests {
             format!("'\\q{}'", "(".repeat(300)),
             format!("bar\"\\\"(((\" {} \"", "(".repeat(300)),
             format!("a.`b//` {}", "(".repeat(300)),
+            format!("a.`b {}", "(".repeat(300)),
             format!("1{}", " in [1]".repeat(150)),
         ] {
             assert!(scan(&text).is_err(), "{}", &text[..40]);

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-use super::{Library, on_big_stack, parse};
-use crate::json::Json;
+use super::{Library, on_big_stack};
+use crate::{condition::parse_cel, json::Json};
 
 /// Compiles `source` and evaluates it on `args`, on this thread, as a decision does.
 fn eval(source: &str, args: &str) -> Result<bool, String> {
-    let program = on_big_stack(|stack| parse(source, stack)?.compile()).unwrap().map_err(|error| error.message)?;
+    let program = on_big_stack(|stack| parse_cel(source, stack)?.compile()).unwrap().map_err(|error| error.message)?;
     let mut library = Library::default();
     library.add(&program);
     let json = Json::parse(args)?;

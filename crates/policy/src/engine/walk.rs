@@ -21,13 +21,3 @@ fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
         EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
     }
 }
-
-/// The ids of every node.
-pub(crate) fn ids(root: &IdedExpr) -> Vec<u64> {
-    let (mut ids, mut left) = (Vec::new(), vec![root]);
-    while let Some(node) = left.pop() {
-        ids.push(node.id);
-        left.extend(children(&node.expr));
-    }
-    ids
-}
