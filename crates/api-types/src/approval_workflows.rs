@@ -20,7 +20,7 @@ pub struct ApprovalWorkflow {
     pub approval_type: String,
     /// `standard`: people decide.
     pub approval_mode: String,
-    /// `simple`: one stage.
+    /// `simple`; `multi_stage` and `consensus` are treated as simple.
     pub workflow_type: String,
     /// How long a request stays open, in seconds.
     pub timeout_seconds: u32,
@@ -44,6 +44,10 @@ pub struct ApprovalWorkflow {
     /// The key that signs its webhook's requests: only in the answer that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<String>,
+    /// What a person should look at, such as a quorum that nobody can reach. Only in the answer to
+    /// a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Makes a workflow.
@@ -106,7 +110,7 @@ pub struct WorkflowFields {
     /// `standard`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_mode: Option<String>,
-    /// `simple`.
+    /// `simple`; `multi_stage` and `consensus` are kept and treated as simple.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_type: Option<String>,
 }

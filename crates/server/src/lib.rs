@@ -1,1 +1,26 @@
 //! HTTP: REST, the approval page, the MCP endpoint; wires the other crates together.
+//!
+//! [`serve`] runs an instance; [`App`] is one assembled and not yet listening, for tests. A REST
+//! endpoint is one function in `api`: it takes a `Caller` whose type names the permission
+//! it needs, calls one function of the domain, and shapes the reply. The OpenAPI document is made
+//! from the same functions.
+
+mod api;
+mod app;
+mod caller;
+mod error;
+mod extract;
+mod layers;
+mod mcp;
+mod openapi;
+mod options;
+mod page;
+mod serve;
+mod throttle;
+
+pub use app::App;
+pub use error::ServeError;
+pub use openapi::document;
+pub use options::{FirstOwner, ServerOptions};
+pub use preloop_notify::{SmtpSettings, SmtpTls};
+pub use serve::{Server, serve};

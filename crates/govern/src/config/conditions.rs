@@ -1,14 +1,19 @@
 //! Conditions are compiled, and compared with what their tool takes, before they are saved.
 
-use std::sync::Arc;
+use std::{ops::Not, sync::Arc};
 
-use preloop_policy::{Facts, Ruleset, RulesetInput};
+use preloop_policy::{
+    Facts, Ruleset, RulesetInput,
+    check::{self, Severity},
+    document::Problem,
+};
 use preloop_store::Tx;
 use preloop_types::{
     CallId, DecisionSource, Hash, Principal, RuleId, Timestamp, ToolConfigId, ToolRef,
-    config::{AccessRule, Defaults, Language, RuleAction, ToolConfig, ToolSource},
+    config::{AccessRule, Defaults, Language, RuleAction, Tool, ToolConfig, ToolSource},
 };
-use serde_json::value::to_raw_value;
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{ConfigError, JsonObject, Result};
 
@@ -16,16 +21,44 @@ use super::{ConfigError, JsonObject, Result};
 /// that it can never be evaluated; warnings are for people to look at.
 pub(super) async fn check(tx: &mut Tx<'_>, config: &ToolConfig, rule: &AccessRule) -> Result<Vec<String>> {
     compile("condition_expression", rule)?;
-    let _ = (tx, config);
-    Ok(Vec::new())
+    let tools = match config.source {
+        ToolSource::Builtin => Vec::new(),
+        ToolSource::AnyServer | ToolSource::Server(_) => tx.tools().await?,
+    };
+    let tool = tools.iter().find(|tool| {
+        tool.upstream_name == config.tool_name
+            && tool.removed_at.is_none()
+            && matches!(config.source, ToolSource::Server(id) if id != tool.server_id).not()
+    });
+    let lone = ToolConfig { tool_name: config.tool_name.clone(), ..alone(rule.clone()) };
+    let findings = check::config(&lone, tool.and_then(input_schema));
+    if let Some(error) = findings.iter().find(|finding| finding.severity == Severity::Error) {
+        return Err(ConfigError::invalid("condition_expression", said(&error.problem)));
+    }
+    Ok(findings.iter().map(|finding| said(&finding.problem)).collect())
+}
+
+fn said(problem: &Problem) -> String {
+    match &problem.help {
+        Some(help) => format!("{}; {help}", problem.message),
+        None => problem.message.clone(),
+    }
+}
+
+/// What a tool takes, as its server says.
+pub(super) fn input_schema(tool: &Tool) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Definition<'a> {
+        #[serde(borrow, rename = "inputSchema")]
+        input_schema: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Definition<'_>>(tool.definition.0.get()).ok()?.input_schema
 }
 
 /// Compiles a rule's condition.
 pub(super) fn compile(field: &str, rule: &AccessRule) -> Result<()> {
-    match ruleset(&alone(rule.clone())).problems().first() {
-        Some(problem) => Err(ConfigError::invalid(field, problem.message.clone())),
-        None => Ok(()),
-    }
+    let Some(expression) = &rule.expression else { return Ok(()) };
+    check::syntax(expression, rule.language).map_err(|problem| ConfigError::invalid(field, said(&problem)))
 }
 
 /// What a CEL condition says of sample arguments: the evaluator that decides calls is asked.

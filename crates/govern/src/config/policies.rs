@@ -4,21 +4,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use preloop_policy::{
+    check::{self, Finding, Severity, ToolSchema},
     diff::{Diff, Operation},
-    document::{self, Document, Known, Report, ServerEntry, WorkflowEntry},
+    document::{self, Document, Known, LookUp, Report, ServerEntry, WorkflowEntry},
     export::Rows,
 };
 use preloop_store::{NewPolicyVersion, PolicyVersion, Tx, User};
 use preloop_types::{
     AccountId, Principal, Timestamp, UserId,
-    config::{Defaults, Server, ToolConfig, Workflow},
+    config::{Defaults, Server, Tool, ToolConfig, Workflow},
 };
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Config, ConfigError, ConfigOptions, PolicyProblem, Result, ServerChange, WorkflowChange,
+    Config, ConfigError, ConfigOptions, PolicyProblem, Result, ServerChange, WorkflowChange, conditions,
     record::{Actor, What},
     servers, tools, workflows,
 };
@@ -120,16 +121,15 @@ impl Config {
     ) -> Result<(Vec<PolicyProblem>, Vec<String>)> {
         let rows = self.rows(who.account).await?;
         let known = check_references.then(|| rows.known());
-        let report = self.read(text, known, false).await?;
-        let errors = report.errors.iter().map(problem).collect();
-        let warnings = report.warnings.iter().map(|warning| warning.message.clone()).collect();
-        Ok((errors, warnings))
+        let tools = if check_references { self.tools(who.account, &rows.servers).await? } else { Vec::new() };
+        Ok(self.read(text, known, tools, false).await?.problems(|_| true))
     }
 
     /// What applying a document would change.
     pub async fn diff_policy(&self, who: &Principal, text: &str, prune: bool) -> Result<Diff> {
         let rows = self.rows(who.account).await?;
-        let wanted = readable(self.read(text, Some(rows.known()), false).await?)?.0;
+        let read = self.read(text, Some(rows.known()), Vec::new(), false).await?;
+        let (wanted, _) = read.document(|_, _| true)?;
         Ok(rows.diff(&wanted, prune, self.store.now()))
     }
 
@@ -138,7 +138,14 @@ impl Config {
         let rows = self.rows(who.account).await?;
         // Without the account's names, a server that is missing is no error of the document.
         let known = (!request.skip_missing_servers).then(|| rows.known());
-        let (document, warnings) = readable(self.read(&request.text, known, request.resolve_env).await?)?;
+        let tools = self.tools(who.account, &rows.servers).await?;
+        let read = self.read(&request.text, known, tools, request.resolve_env).await?;
+        // A condition that was saved before its tool changed must not keep an export from being
+        // applied: what stays as it is is not judged.
+        let (document, warnings) = read.document(|document, path| {
+            let diff = rows.diff(document, false, self.store.now());
+            changes_tool(&diff, document, path)
+        })?;
         let (by, user, options) = (Actor::from(who), who.user, self.options.clone());
         let rehearsed = Arc::new(Mutex::new(None));
         let stage = rehearsed.clone();
@@ -209,19 +216,31 @@ impl Config {
     }
 
     /// Reads a document away from the runtime's threads: conditions are compiled.
-    async fn read(&self, text: &str, known: Option<Known>, resolve_env: bool) -> Result<Report> {
+    async fn read(&self, text: &str, known: Option<Known>, tools: Vec<KnownTool>, resolve_env: bool) -> Result<Read> {
         if text.len() > DOCUMENT_MAX {
             let message = format!("the document is {} bytes long; at most {DOCUMENT_MAX} are allowed", text.len());
             return Err(ConfigError::Refused(message));
         }
         let (text, options) = (text.to_owned(), self.options.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            let lookup = |name: &str| options.policy_env.value(name);
-            let variables: Option<&(dyn Fn(&str) -> Option<String> + Sync)> =
-                if resolve_env { Some(&lookup) } else { None };
-            document::read(&text, document::Options { known: known.as_ref(), variables })
+            let look_up = move |name: &str| options.policy_env.value(name);
+            let variables: Option<&LookUp> = if resolve_env { Some(&look_up) } else { None };
+            let report = document::read(&text, document::Options { known: known.as_ref(), variables });
+            let schemas: Vec<_> = tools.iter().filter_map(KnownTool::schema).collect();
+            let check = |document| check::document(document, &report.source, &schemas);
+            let findings = report.document.as_ref().map(check).unwrap_or_default();
+            Read { report, findings }
         });
         reading.await.map_err(|_| ConfigError::Refused("the document could not be read".into()))
+    }
+
+    async fn tools(&self, account: AccountId, servers: &[Server]) -> Result<Vec<KnownTool>> {
+        let tools = self.store.account(account).tools().await?.into_iter().filter(|tool| tool.removed_at.is_none());
+        let known = |tool: Tool| {
+            let server = servers.iter().find(|server| server.id == tool.server_id)?.name.clone();
+            Some(KnownTool { server, tool })
+        };
+        Ok(tools.filter_map(known).collect())
     }
 
     async fn rows(&self, account: AccountId) -> Result<OwnedRows> {
@@ -233,6 +252,19 @@ impl Config {
             defaults: store.defaults().await?,
             users: names(&store.users().await?),
         })
+    }
+}
+
+/// A tool that a server of the account has.
+struct KnownTool {
+    server: String,
+    tool: Tool,
+}
+
+impl KnownTool {
+    fn schema(&self) -> Option<ToolSchema<'_>> {
+        let schema = conditions::input_schema(&self.tool)?;
+        Some(ToolSchema { server: &self.server, name: &self.tool.upstream_name, schema })
     }
 }
 
@@ -310,13 +342,51 @@ fn problem(problem: &document::Problem) -> PolicyProblem {
     }
 }
 
-/// The document and its warnings, or everything that is wrong with it.
-fn readable(report: Report) -> Result<(Document, Vec<String>)> {
-    let warnings = report.warnings.iter().map(|warning| warning.message.clone()).collect();
-    match report.document {
-        Some(document) => Ok((document, warnings)),
-        None => Err(ConfigError::Policy { errors: report.errors.iter().map(problem).collect(), warnings }),
+/// A document that was read, and what checking its conditions found.
+struct Read {
+    report: Report,
+    findings: Vec<Finding>,
+}
+
+impl Read {
+    /// Everything that is wrong, and what to look at. Findings count if `judged` says so of their
+    /// path.
+    fn problems(&self, judged: impl Fn(&str) -> bool) -> (Vec<PolicyProblem>, Vec<String>) {
+        let findings = || self.findings.iter().filter(|finding| judged(&finding.problem.path));
+        let bad = findings().filter(|finding| finding.severity == Severity::Error).map(|finding| &finding.problem);
+        let odd = findings().filter(|finding| finding.severity == Severity::Warning).map(|finding| &finding.problem);
+        let errors = self.report.errors.iter().chain(bad).map(problem).collect();
+        let warnings = self.report.warnings.iter().chain(odd).map(warning).collect();
+        (errors, warnings)
     }
+
+    /// The document and its warnings, or everything that is wrong with it.
+    fn document(mut self, judged: impl Fn(&Document, &str) -> bool) -> Result<(Document, Vec<String>)> {
+        let Some(document) = self.report.document.take() else {
+            let (errors, warnings) = self.problems(|_| true);
+            return Err(ConfigError::Policy { errors, warnings });
+        };
+        match self.problems(|path| judged(&document, path)) {
+            (errors, warnings) if errors.is_empty() => Ok((document, warnings)),
+            (errors, warnings) => Err(ConfigError::Policy { errors, warnings }),
+        }
+    }
+}
+
+fn warning(problem: &document::Problem) -> String {
+    match (&problem.place, &problem.help) {
+        (Some(place), Some(help)) => format!("line {}: {} ({help})", place.line, problem.message),
+        (Some(place), None) => format!("line {}: {}", place.line, problem.message),
+        (None, _) => format!("{}: {}", problem.path, problem.message),
+    }
+}
+
+/// Whether applying changes the tool that `path` (`$.tools.2…`) is about.
+fn changes_tool(diff: &Diff, document: &Document, path: &str) -> bool {
+    let index = path.strip_prefix("$.tools.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    let Some(tool) = index.and_then(|index| document.tools.get(index)) else { return true };
+    let key = format!("$.tools[name={},source={}]", tool.name, tool.source.as_str());
+    diff.changes.iter().any(|change| change.path == key)
 }
 
 async fn apply(

@@ -1,0 +1,184 @@
+//! `/api/v1/auth/api-keys`
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::StatusCode;
+use preloop_api_types::{
+    Page,
+    api_keys::{ApiKey, CreateApiKey, CreatedApiKey, Governance, GovernanceConfig, ScopedRule},
+};
+use preloop_govern::config::NewApiKey;
+use preloop_store::KeyRow;
+use preloop_types::{
+    KeyId, RuleId, Timestamp, WorkflowId,
+    config::{AccessRule, SubjectGovernance, SubjectRef},
+};
+use secrecy::ExposeSecret;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::shape;
+use crate::{
+    App,
+    caller::{Caller, ManageApiKeys},
+    error::{ApiError, ApiResult},
+    extract::{Id, Json, Listed, Query, created},
+    openapi::guarded,
+};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(guarded!(list))
+        .routes(guarded!(create))
+        .routes(guarded!(get))
+        .routes(guarded!(revoke))
+        .routes(guarded!(get_governance))
+        .routes(guarded!(put_governance))
+}
+
+/// The account's API keys, newest first, revoked ones too.
+#[utoipa::path(get, path = "/api/v1/auth/api-keys", tag = "api-keys", params(Page),
+    responses((status = 200, body = Vec<ApiKey>)))]
+async fn list(caller: Caller<ManageApiKeys>, Query(page): Query<Page>) -> Result<Listed<ApiKey>, ApiError> {
+    let keys = caller.store().account(caller.who().account).keys().await?;
+    let now = caller.store().now();
+    Ok(Listed::page(keys, &page)?.map(|key| shown(key, now)))
+}
+
+/// Makes an API key. Its secret is only in this answer.
+#[utoipa::path(post, path = "/api/v1/auth/api-keys", tag = "api-keys",
+    responses((status = 201, body = CreatedApiKey)))]
+async fn create(
+    caller: Caller<ManageApiKeys>,
+    Json(body): Json<CreateApiKey>,
+) -> Result<(StatusCode, axum::Json<CreatedApiKey>), ApiError> {
+    let new = NewApiKey {
+        name: body.name,
+        scopes: body.scopes,
+        expires_at: body.expires_at.map(Into::into),
+        allowed_tools: body.allowed_tools,
+        allowed_servers: body.allowed_servers,
+    };
+    let (key, secret) = caller.config().create_key(caller.who(), new).await?;
+    Ok(created(CreatedApiKey {
+        id: key.id.0,
+        name: key.name,
+        key: secret.expose_secret().to_owned(),
+        created_at: shape::at(key.created_at),
+        expires_at: shape::at_opt(key.expires_at),
+        scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        user_id: key.user.0,
+        last_used_at: None,
+    }))
+}
+
+/// One API key, without its secret.
+#[utoipa::path(get, path = "/api/v1/auth/api-keys/{id}", tag = "api-keys",
+    responses((status = 200, body = ApiKey)))]
+async fn get(caller: Caller<ManageApiKeys>, Id(id): Id<KeyId>) -> ApiResult<ApiKey> {
+    let key = find(&caller, id).await?;
+    Ok(axum::Json(shown(key, caller.store().now())))
+}
+
+/// Revokes an API key for good.
+#[utoipa::path(delete, path = "/api/v1/auth/api-keys/{id}", tag = "api-keys", responses((status = 204)))]
+async fn revoke(caller: Caller<ManageApiKeys>, Id(id): Id<KeyId>) -> Result<StatusCode, ApiError> {
+    caller.config().revoke_key(caller.who(), id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What narrows an API key.
+#[utoipa::path(get, path = "/api/v1/auth/api-keys/{id}/governance", tag = "api-keys",
+    responses((status = 200, body = Governance)))]
+async fn get_governance(caller: Caller<ManageApiKeys>, Id(id): Id<KeyId>) -> ApiResult<Governance> {
+    find(&caller, id).await?;
+    let all = caller.store().account(caller.who().account).subject_governance().await?;
+    let governance = all.into_iter().find(|(subject, _)| *subject == SubjectRef::Key(id));
+    Ok(axum::Json(governance_shown(id, governance.map(|(_, governance)| governance).unwrap_or_default())))
+}
+
+/// Replaces what narrows an API key; an empty body removes it.
+#[utoipa::path(put, path = "/api/v1/auth/api-keys/{id}/governance", tag = "api-keys",
+    responses((status = 200, body = Governance)))]
+async fn put_governance(
+    caller: Caller<ManageApiKeys>,
+    Id(id): Id<KeyId>,
+    Json(body): Json<GovernanceConfig>,
+) -> ApiResult<Governance> {
+    if !body.allowed_models.is_empty() {
+        let message = "models are not governed by this version; leave it empty";
+        return Err(ApiError::field("body", "allowed_models", message, "value_error"));
+    }
+    let now = caller.store().now();
+    let rule = |rule: ScopedRule| AccessRule {
+        id: RuleId::new(now),
+        action: rule.action,
+        expression: rule.condition_expression.filter(|text| !text.trim().is_empty()),
+        language: rule.condition_type,
+        description: rule.description,
+        is_enabled: rule.is_enabled,
+        workflow: rule.approval_workflow_id.map(WorkflowId),
+        overridable: false,
+    };
+    let governance = SubjectGovernance {
+        tool_rules: body
+            .tool_rules
+            .into_iter()
+            .map(|(tool, rules)| (tool, rules.into_iter().map(rule).collect()))
+            .collect(),
+        tool_enabled_overrides: body.tool_enabled_overrides,
+    };
+    let governance = caller.config().put_key_governance(caller.who(), id, governance).await?;
+    Ok(axum::Json(governance_shown(id, governance)))
+}
+
+async fn find(caller: &Caller<ManageApiKeys>, id: KeyId) -> Result<KeyRow, ApiError> {
+    let key = caller.store().account(caller.who().account).key(id).await?;
+    key.ok_or_else(|| ApiError::not_found("API key"))
+}
+
+fn shown(key: KeyRow, now: Timestamp) -> ApiKey {
+    let idle = key.last_used_at.map(|used| now.since(used));
+    let activity = match idle {
+        _ if key.revoked_at.is_some() => "revoked",
+        Some(idle) if idle <= Duration::from_mins(10) => "active_now",
+        Some(idle) if idle <= Duration::from_hours(24) => "recently_active",
+        _ => "idle",
+    };
+    ApiKey {
+        id: key.id.0,
+        name: key.name,
+        prefix: key.prefix,
+        user_id: key.user.0,
+        scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        allowed_tools: key.allowed_tools,
+        allowed_servers: key.allowed_servers,
+        managed_agent_id: key.agent.map(|agent| agent.id.0),
+        created_at: shape::at(key.created_at),
+        expires_at: shape::at_opt(key.expires_at),
+        last_used_at: shape::at_opt(key.last_used_at),
+        revoked_at: shape::at_opt(key.revoked_at),
+        activity_status: activity.to_owned(),
+    }
+}
+
+fn governance_shown(id: KeyId, governance: SubjectGovernance) -> Governance {
+    let rule = |rule: AccessRule| ScopedRule {
+        action: rule.action,
+        condition_expression: rule.expression,
+        condition_type: rule.language,
+        description: rule.description,
+        is_enabled: rule.is_enabled,
+        approval_workflow_id: rule.workflow.map(|id| id.0),
+    };
+    let tool_rules: BTreeMap<_, _> =
+        governance.tool_rules.into_iter().map(|(tool, rules)| (tool, rules.into_iter().map(rule).collect())).collect();
+    Governance {
+        subject_type: "api_keys".to_owned(),
+        subject_id: id.0,
+        config: GovernanceConfig {
+            allowed_models: Vec::new(),
+            tool_rules,
+            tool_enabled_overrides: governance.tool_enabled_overrides,
+        },
+    }
+}

@@ -1,0 +1,258 @@
+//! `/api/v1/approval-requests`
+
+use preloop_api_types::approval_requests::{
+    ApprovalDecision, ApprovalEvent, ApprovalLink, ApprovalRequest, BatchDecision, BatchItem, BatchResult,
+    CancelApproval, ListApprovals, Vote,
+};
+use preloop_govern::{Error, Vote as Cast};
+use preloop_store::{Approval, ApprovalFilter, ApprovalStatus, ExecutionState};
+use preloop_types::{ApprovalId, Principal, Subject, redact};
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::shape;
+use crate::{
+    App,
+    caller::{Caller, DecideApprovals, ViewApprovals},
+    error::{ApiError, ApiResult},
+    extract::{Id, Json, OptionalJson, Query, limit},
+    openapi::guarded,
+};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(guarded!(list))
+        .routes(guarded!(decide_batch))
+        .routes(guarded!(batch_approve))
+        .routes(guarded!(get))
+        .routes(guarded!(history))
+        .routes(guarded!(approve))
+        .routes(guarded!(decline))
+        .routes(guarded!(decide))
+        .routes(guarded!(cancel))
+        .routes(guarded!(link))
+}
+
+/// Requests for a human decision, newest first.
+#[utoipa::path(get, path = "/api/v1/approval-requests", tag = "approval-requests", params(ListApprovals),
+    responses((status = 200, body = Vec<ApprovalRequest>)))]
+async fn list(caller: Caller<ViewApprovals>, Query(query): Query<ListApprovals>) -> ApiResult<Vec<ApprovalRequest>> {
+    let status = match query.status.as_deref() {
+        None | Some("" | "all") => Vec::new(),
+        Some(word) => vec![ApprovalStatus::parse(word).ok_or_else(|| {
+            let expected = "`pending`, `approved`, `declined`, `expired`, `cancelled`";
+            ApiError::field("query", "status", format!("`{word}` is not one of {expected}"), "value_error")
+        })?],
+    };
+    let limit = limit(query.limit, 50, 100)?;
+    if query.execution_id.is_some() {
+        // No request belongs to a flow run yet.
+        return Ok(axum::Json(Vec::new()));
+    }
+    let filter = ApprovalFilter { status, requester_key: None, limit, skip: query.skip.unwrap_or(0) };
+    let approvals = caller.governor().approvals().list(caller.who().account, filter).await?;
+    let names = Names::of(&caller, caller.who()).await?;
+    Ok(axum::Json(approvals.iter().map(|approval| names.shown(approval)).collect()))
+}
+
+/// One request.
+#[utoipa::path(get, path = "/api/v1/approval-requests/{id}", tag = "approval-requests",
+    responses((status = 200, body = ApprovalRequest)))]
+async fn get(caller: Caller<ViewApprovals>, Id(id): Id<ApprovalId>) -> ApiResult<ApprovalRequest> {
+    let approval = caller.governor().approvals().get(caller.who().account, id).await?;
+    answer(&caller, caller.who(), &approval).await
+}
+
+/// What happened to a request, oldest first.
+#[utoipa::path(get, path = "/api/v1/approval-requests/{id}/history", tag = "approval-requests",
+    responses((status = 200, body = Vec<ApprovalEvent>)))]
+async fn history(caller: Caller<ViewApprovals>, Id(id): Id<ApprovalId>) -> ApiResult<Vec<ApprovalEvent>> {
+    let account = caller.who().account;
+    let events = caller.governor().approvals().history(account, id).await?;
+    let users = caller.store().account(account).users().await?;
+    let shown = |(number, event): (usize, preloop_store::ApprovalEvent)| ApprovalEvent {
+        id: format!("{id}.{}", number + 1),
+        detail: event.detail.unwrap_or_default(),
+        comment: event.comment,
+        actor_email: event.actor.and_then(|actor| users.iter().find(|user| user.id == actor)?.email.clone()),
+        actor_id: event.actor.map(|actor| actor.0),
+        timestamp: shape::at(event.at),
+        event_type: event.event_type,
+    };
+    Ok(axum::Json(events.into_iter().enumerate().map(shown).collect()))
+}
+
+/// Approves a request. Approving twice is no error; approving what was declined is.
+#[utoipa::path(post, path = "/api/v1/approval-requests/{id}/approve", tag = "approval-requests",
+    request_body = Vote, responses((status = 200, body = ApprovalRequest)))]
+async fn approve(
+    caller: Caller<DecideApprovals>,
+    Id(id): Id<ApprovalId>,
+    OptionalJson(vote): OptionalJson<Vote>,
+) -> ApiResult<ApprovalRequest> {
+    cast(&caller, id, Cast { approve: true, comment: vote.comment }).await
+}
+
+/// Declines a request.
+#[utoipa::path(post, path = "/api/v1/approval-requests/{id}/decline", tag = "approval-requests",
+    request_body = Vote, responses((status = 200, body = ApprovalRequest)))]
+async fn decline(
+    caller: Caller<DecideApprovals>,
+    Id(id): Id<ApprovalId>,
+    OptionalJson(vote): OptionalJson<Vote>,
+) -> ApiResult<ApprovalRequest> {
+    cast(&caller, id, Cast { approve: false, comment: vote.comment }).await
+}
+
+/// Approves or declines a request.
+#[utoipa::path(post, path = "/api/v1/approval-requests/{id}/decide", tag = "approval-requests",
+    responses((status = 200, body = ApprovalRequest)))]
+async fn decide(
+    caller: Caller<DecideApprovals>,
+    Id(id): Id<ApprovalId>,
+    Json(body): Json<ApprovalDecision>,
+) -> ApiResult<ApprovalRequest> {
+    cast(&caller, id, Cast { approve: body.approved, comment: body.comment }).await
+}
+
+/// Approves or declines several requests. Each has its own outcome; one that fails stops none.
+#[utoipa::path(post, path = "/api/v1/approval-requests/decide-batch", tag = "approval-requests",
+    responses((status = 200, body = BatchResult)))]
+async fn decide_batch(caller: Caller<DecideApprovals>, Json(body): Json<BatchDecision>) -> ApiResult<BatchResult> {
+    batch(&caller, body).await
+}
+
+/// The same as `decide-batch`.
+#[utoipa::path(post, path = "/api/v1/approval-requests/batch-approve", tag = "approval-requests",
+    responses((status = 200, body = BatchResult)))]
+async fn batch_approve(caller: Caller<DecideApprovals>, Json(body): Json<BatchDecision>) -> ApiResult<BatchResult> {
+    batch(&caller, body).await
+}
+
+/// Makes a link of the caller's own to the page on which a request is decided, to be opened on a phone.
+#[utoipa::path(post, path = "/api/v1/approval-requests/{id}/link", tag = "approval-requests",
+    responses((status = 200, body = ApprovalLink)))]
+async fn link(caller: Caller<DecideApprovals>, Id(id): Id<ApprovalId>) -> ApiResult<ApprovalLink> {
+    let url = caller.governor().approvals().link(caller.who(), id).await?;
+    Ok(axum::Json(ApprovalLink { url }))
+}
+
+/// Withdraws a pending request; the agent is told that it will not be carried out.
+#[utoipa::path(post, path = "/api/v1/approval-requests/{id}/cancel", tag = "approval-requests",
+    request_body = CancelApproval, responses((status = 200, body = ApprovalRequest)))]
+async fn cancel(
+    caller: Caller<DecideApprovals>,
+    Id(id): Id<ApprovalId>,
+    OptionalJson(body): OptionalJson<CancelApproval>,
+) -> ApiResult<ApprovalRequest> {
+    let (who, approvals) = (caller.who(), caller.governor().approvals());
+    let reason = body.reason.as_deref().unwrap_or("cancelled by an approver");
+    if reason.len() > 4_096 {
+        return Err(ApiError::field("body", "reason", "is longer than 4096 bytes", "value_error"));
+    }
+    approvals.get(who.account, id).await?;
+    let cancelled = approvals.cancel(who.account, Subject::from(&**who), id, reason).await?;
+    let now = approvals.get(who.account, id).await?;
+    if !cancelled {
+        return Err(ApiError::bad_request(format!("Request already {}", now.status.as_str())));
+    }
+    answer(&caller, who, &now).await
+}
+
+const BATCH_MAX: usize = 100;
+
+async fn batch(caller: &Caller<DecideApprovals>, body: BatchDecision) -> ApiResult<BatchResult> {
+    if body.ids.len() > BATCH_MAX {
+        let message = format!("has {} items; at most {BATCH_MAX} are allowed", body.ids.len());
+        return Err(ApiError::field("body", "ids", message, "value_error"));
+    }
+    let mut results = Vec::with_capacity(body.ids.len());
+    for id in body.ids {
+        let vote = Cast { approve: body.approved, comment: body.comment.clone() };
+        let item = match caller.governor().approvals().decide(caller.who(), ApprovalId(id), vote).await {
+            Ok(now) => BatchItem { id, ok: true, status: Some(now.status.as_str().to_owned()), error: None },
+            Err(Error::NotFound(_)) => BatchItem { id, ok: false, status: None, error: Some("not found".to_owned()) },
+            Err(error) => BatchItem { id, ok: false, status: None, error: Some(ApiError::from(error).message()) },
+        };
+        results.push(item);
+    }
+    Ok(axum::Json(BatchResult { results }))
+}
+
+async fn cast(caller: &Caller<DecideApprovals>, id: ApprovalId, vote: Cast) -> ApiResult<ApprovalRequest> {
+    let decided = caller.governor().approvals().decide(caller.who(), id, vote).await?;
+    answer(caller, caller.who(), &decided).await
+}
+
+async fn answer(app: &App, who: &Principal, approval: &Approval) -> ApiResult<ApprovalRequest> {
+    Ok(axum::Json(Names::of(app, who).await?.shown(approval)))
+}
+
+/// The arguments as people may see them.
+pub(crate) fn shown_arguments(approval: &Approval) -> Value {
+    let mut arguments = match approval.arguments() {
+        Ok(arguments) => serde_json::from_str(arguments.get()).unwrap_or_default(),
+        Err(error) => {
+            tracing::error!(approval = %approval.id, %error, "the arguments of a request cannot be read");
+            Value::Null
+        }
+    };
+    redact::redact(&mut arguments);
+    arguments
+}
+
+/// What a request's ids are called.
+struct Names {
+    keys: Vec<preloop_store::KeyRow>,
+    snapshot: std::sync::Arc<preloop_govern::Snapshot>,
+}
+
+impl Names {
+    async fn of(app: &App, who: &Principal) -> Result<Self, ApiError> {
+        let keys = app.store().account(who.account).keys().await?;
+        Ok(Self { keys, snapshot: app.governor().snapshot(who.account).await? })
+    }
+
+    fn shown(&self, approval: &Approval) -> ApprovalRequest {
+        let key = self.keys.iter().find(|key| key.id == approval.requester.key);
+        let config = self.snapshot.ruleset.config(&approval.tool);
+        let approvals = approval.votes.iter().filter(|vote| vote.approve).count();
+        let execution = &approval.execution;
+        let execution_status = match execution.state {
+            ExecutionState::None => None,
+            ExecutionState::Claimed => Some("executing"),
+            ExecutionState::Finished => Some(execution.outcome.map_or("finished", |outcome| outcome.as_str())),
+            ExecutionState::Unknown => Some("unknown"),
+        };
+        ApprovalRequest {
+            id: approval.id.0,
+            account_id: approval.account.0,
+            tool_configuration_id: config.map(|config| config.id.0),
+            approval_workflow_id: approval.workflow.0,
+            approval_policy_id: approval.workflow.0,
+            tool_name: approval.tool.exposed.to_string(),
+            server_name: Some(approval.tool.server.to_string()),
+            tool_args: shown_arguments(approval),
+            args_hash: approval.args_hash.to_string(),
+            agent_reasoning: approval.justification.clone(),
+            requested_by: key.map(|key| key.name.clone()),
+            managed_agent_name: key.and_then(|key| Some(key.agent.as_ref()?.name.clone())),
+            execution_id: None,
+            status: approval.status.as_str().to_owned(),
+            execution_status: execution_status.map(str::to_owned),
+            requested_at: shape::at(approval.requested_at),
+            resolved_at: shape::at_opt(approval.resolved_at),
+            expires_at: Some(shape::at(approval.expires_at)),
+            approver_comment: approval.comment.clone(),
+            approvals_received: u32::try_from(approvals).unwrap_or(u32::MAX),
+            approvals_required: approval.approvals_required,
+            webhook_posted_at: None,
+            webhook_error: None,
+            decided_by_ai: false,
+            ai_model: None,
+            ai_confidence: None,
+            ai_reasoning: None,
+            rule_context: serde_json::from_str(approval.rule_context.0.get()).ok(),
+        }
+    }
+}

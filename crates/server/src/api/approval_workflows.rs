@@ -1,0 +1,166 @@
+//! `/api/v1/approval-workflows`
+
+use http::StatusCode;
+use preloop_api_types::{
+    JsonObject, Message, Page,
+    approval_workflows::{
+        ApprovalWorkflow, CreateApprovalWorkflow, UpdateApprovalWorkflow, WebhookSecret, WorkflowFields,
+    },
+};
+use preloop_govern::config::{SavedWorkflow, WorkflowChange};
+use preloop_types::{AccountId, UserId, WorkflowId, config::Workflow};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::shape;
+use crate::{
+    App,
+    caller::{Caller, ManageApprovalWorkflows, ViewApprovals},
+    error::{ApiError, ApiResult},
+    extract::{Id, Json, Listed, Query, created},
+    openapi::guarded,
+};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(guarded!(list))
+        .routes(guarded!(create))
+        .routes(guarded!(get))
+        .routes(guarded!(update))
+        .routes(guarded!(delete))
+        .routes(guarded!(rotate_secret))
+}
+
+/// The account's workflows.
+#[utoipa::path(get, path = "/api/v1/approval-workflows", tag = "approval-workflows", params(Page),
+    responses((status = 200, body = Vec<ApprovalWorkflow>)))]
+async fn list(caller: Caller<ViewApprovals>, Query(page): Query<Page>) -> Result<Listed<ApprovalWorkflow>, ApiError> {
+    let account = caller.who().account;
+    let workflows = caller.store().account(account).workflows().await?;
+    Ok(Listed::page(workflows, &page)?.map(|workflow| shown(account, workflow)))
+}
+
+/// Makes a workflow. The key that signs its webhook's requests is only in this answer.
+#[utoipa::path(post, path = "/api/v1/approval-workflows", tag = "approval-workflows",
+    responses((status = 201, body = ApprovalWorkflow)))]
+async fn create(
+    caller: Caller<ManageApprovalWorkflows>,
+    Json(body): Json<CreateApprovalWorkflow>,
+) -> Result<(StatusCode, axum::Json<ApprovalWorkflow>), ApiError> {
+    let change = change(Some(body.name), body.fields)?;
+    let saved = caller.config().create_workflow(caller.who(), change).await?;
+    Ok(created(saved_shown(caller.who().account, saved)))
+}
+
+/// One workflow.
+#[utoipa::path(get, path = "/api/v1/approval-workflows/{id}", tag = "approval-workflows",
+    responses((status = 200, body = ApprovalWorkflow)))]
+async fn get(caller: Caller<ViewApprovals>, Id(id): Id<WorkflowId>) -> ApiResult<ApprovalWorkflow> {
+    let account = caller.who().account;
+    let found = caller.store().account(account).workflow(id).await?;
+    let workflow = found.filter(|workflow| workflow.deleted_at.is_none());
+    let workflow = workflow.ok_or_else(|| ApiError::not_found("approval workflow"))?;
+    Ok(axum::Json(shown(account, workflow)))
+}
+
+/// Changes a workflow. Open requests keep the deadline and quorum they were made with.
+#[utoipa::path(put, path = "/api/v1/approval-workflows/{id}", tag = "approval-workflows",
+    responses((status = 200, body = ApprovalWorkflow)))]
+async fn update(
+    caller: Caller<ManageApprovalWorkflows>,
+    Id(id): Id<WorkflowId>,
+    Json(body): Json<UpdateApprovalWorkflow>,
+) -> ApiResult<ApprovalWorkflow> {
+    let change = change(body.name, body.fields)?;
+    let saved = caller.config().update_workflow(caller.who(), id, change).await?;
+    Ok(axum::Json(saved_shown(caller.who().account, saved)))
+}
+
+/// Deletes a workflow that nothing names any more. Its requests stay readable.
+#[utoipa::path(delete, path = "/api/v1/approval-workflows/{id}", tag = "approval-workflows",
+    responses((status = 200, body = Message)))]
+async fn delete(caller: Caller<ManageApprovalWorkflows>, Id(id): Id<WorkflowId>) -> ApiResult<Message> {
+    caller.config().delete_workflow(caller.who(), id).await?;
+    Ok(axum::Json(Message { message: "Approval workflow deleted".to_owned() }))
+}
+
+/// Makes a new key that signs the webhook's requests; the old one ends at once.
+#[utoipa::path(post, path = "/api/v1/approval-workflows/{id}/webhook-secret/rotate", tag = "approval-workflows",
+    responses((status = 200, body = WebhookSecret)))]
+async fn rotate_secret(caller: Caller<ManageApprovalWorkflows>, Id(id): Id<WorkflowId>) -> ApiResult<WebhookSecret> {
+    let secret = caller.config().rotate_webhook_secret(caller.who(), id).await?;
+    Ok(axum::Json(WebhookSecret { webhook_secret: secret.expose_secret().to_owned() }))
+}
+
+fn change(name: Option<String>, fields: WorkflowFields) -> Result<WorkflowChange, ApiError> {
+    one_of(
+        "approval_type",
+        fields.approval_type.as_deref(),
+        &["standard", "manual", "webhook", "slack", "mattermost"],
+    )?;
+    one_of("approval_mode", fields.approval_mode.as_deref(), &["standard"])?;
+    Ok(WorkflowChange {
+        name,
+        description: fields.description.patch(),
+        timeout_seconds: fields.timeout_seconds,
+        require_reason: fields.require_reason,
+        is_default: fields.is_default,
+        async_approval: fields.async_approval_enabled,
+        approvals_required: fields.approvals_required,
+        approvers: fields.approver_user_ids.map(|ids| ids.into_iter().map(UserId).collect()),
+        channels: fields.channel_configs,
+        workflow_type: fields.workflow_type,
+    })
+}
+
+/// Words that other systems of the field accept; what is not built is refused by name rather than
+/// stored without effect.
+fn one_of(field: &str, word: Option<&str>, allowed: &[&str]) -> Result<(), ApiError> {
+    match word {
+        Some(word) if !allowed.contains(&word) => {
+            let allowed: Vec<_> = allowed.iter().map(|word| format!("`{word}`")).collect();
+            let message = format!("`{word}` is not one of {}", allowed.join(", "));
+            Err(ApiError::field("body", field, message, "value_error"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn saved_shown(account: AccountId, saved: SavedWorkflow) -> ApprovalWorkflow {
+    let webhook_secret = saved.webhook_secret.map(|secret| secret.expose_secret().to_owned());
+    ApprovalWorkflow { webhook_secret, warnings: saved.warnings, ..shown(account, saved.workflow) }
+}
+
+fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
+    let kind = workflow.extra.get("workflow_type").and_then(|raw| serde_json::from_str(raw.0.get()).ok());
+    let mut channels = JsonObject::new();
+    if let Some(webhook) = &workflow.channels.webhook {
+        let headers: JsonObject =
+            webhook.headers.iter().map(|name| (name.clone(), json!({"redacted": true}))).collect();
+        channels.insert("webhook".to_owned(), json!({"url": webhook.url, "headers": headers}));
+    }
+    if !workflow.channels.email.is_empty() {
+        channels.insert("email".to_owned(), Value::from(workflow.channels.email));
+    }
+    ApprovalWorkflow {
+        id: workflow.id.0,
+        account_id: account.0,
+        name: workflow.name,
+        description: workflow.description,
+        approval_type: if workflow.channels.webhook.is_some() { "webhook" } else { "standard" }.to_owned(),
+        approval_mode: "standard".to_owned(),
+        workflow_type: kind.unwrap_or_else(|| "simple".to_owned()),
+        timeout_seconds: workflow.timeout_seconds,
+        require_reason: workflow.require_reason,
+        is_default: workflow.is_default,
+        async_approval_enabled: workflow.async_approval,
+        approvals_required: workflow.approvals_required,
+        approver_user_ids: workflow.approvers.into_iter().map(|user| user.0).collect(),
+        channel_configs: channels,
+        created_at: shape::at(workflow.created_at),
+        updated_at: shape::at(workflow.updated_at),
+        webhook_secret: None,
+        warnings: Vec::new(),
+    }
+}

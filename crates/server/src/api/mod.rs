@@ -1,0 +1,40 @@
+//! The REST API: one module per group, one function per endpoint.
+
+mod access_rules;
+mod account;
+mod api_keys;
+mod approval_links;
+mod approval_requests;
+mod approval_workflows;
+mod audit;
+mod mcp_oauth;
+mod mcp_servers;
+mod policies;
+mod shape;
+mod system;
+mod tool_configurations;
+mod tools;
+
+use utoipa_axum::router::OpenApiRouter;
+
+pub(crate) use approval_requests::shown_arguments;
+
+use crate::App;
+
+/// Every endpoint with its documentation.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .merge(mcp_servers::router())
+        .merge(mcp_oauth::router())
+        .merge(tools::router())
+        .merge(tool_configurations::router())
+        .merge(access_rules::router())
+        .merge(approval_workflows::router())
+        .merge(approval_requests::router())
+        .merge(approval_links::router())
+        .merge(policies::router())
+        .merge(audit::router())
+        .merge(api_keys::router())
+        .merge(account::router())
+        .merge(system::router())
+}

@@ -1,0 +1,175 @@
+//! One instance, assembled.
+
+use std::{sync::Arc, time::Duration};
+
+use preloop_egress::{Egress, EgressOptions};
+use preloop_govern::{
+    Governor, GovernorOptions,
+    config::{Config, ConfigOptions, EnvAllowList, MintedKey},
+};
+use preloop_notify::Courier;
+use preloop_store::{Keys, NewKey, NewOwner, Store, StoreOptions};
+use preloop_types::{AccountId, Scope};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{ServeError, ServerOptions, mcp::Mcp, throttle::Throttle};
+
+/// One instance: what every request handler works with. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+struct Parts {
+    options: ServerOptions,
+    public_url: Url,
+    store: Store,
+    governor: Governor,
+    config: Config,
+    mcp: Mcp,
+    courier: Courier,
+    throttle: Throttle,
+    shutdown: CancellationToken,
+}
+
+/// How long an approved call may wait to be carried out.
+const APPROVED_TTL: Duration = Duration::from_hours(1);
+/// How long a claimed call may run before it counts as lost.
+const CLAIM_LEASE: Duration = Duration::from_mins(10);
+
+impl App {
+    /// Opens the store, makes the first account if there is none, and wires everything together.
+    /// Returns the owner's first API key if one was made now.
+    pub async fn open(options: ServerOptions, public_url: Url) -> Result<(Self, Option<SecretString>), ServeError> {
+        options.check()?;
+        let store = Store::open(StoreOptions {
+            url: options.database_url.clone(),
+            keys: Keys::derive(options.instance_key.expose_secret().as_bytes()),
+            writer: options.writer,
+            clock: options.clock.clone(),
+        })
+        .await?;
+        let first_key = bootstrap(&store, &options).await?;
+        let governor = Governor::new(
+            store.clone(),
+            GovernorOptions {
+                writer: options.writer,
+                public_url: public_url.as_str().trim_end_matches('/').to_owned(),
+                email: options.smtp.is_some(),
+                approved_ttl: APPROVED_TTL,
+                claim_lease: CLAIM_LEASE,
+            },
+        );
+        let config = Config::new(
+            store.clone(),
+            ConfigOptions {
+                allow_stdio: options.allow_stdio,
+                allow_private_network: options.allow_private_network,
+                policy_env: EnvAllowList { names: options.policy_env.clone() },
+            },
+        );
+        let egress = Egress::new(EgressOptions {
+            allow_private_network: options.allow_private_network,
+            ..EgressOptions::default()
+        });
+        let channels = preloop_notify::Settings { smtp: options.smtp.clone() };
+        let courier = Courier::new(store.clone(), &egress, &channels);
+        let courier = courier.map_err(|error| ServeError::Notify(error.to_string()))?;
+        let shutdown = CancellationToken::new();
+        let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
+        let throttle = Throttle::default();
+        let parts = Parts { options, public_url, store, governor, config, mcp, courier, throttle, shutdown };
+        Ok((Self(Arc::new(parts)), first_key))
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Decides calls.
+    pub fn governor(&self) -> &Governor {
+        &self.0.governor
+    }
+
+    /// Changes configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Where people and agents reach this instance.
+    pub fn public_url(&self) -> &Url {
+        &self.0.public_url
+    }
+
+    pub(crate) fn options(&self) -> &ServerOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn mcp(&self) -> &Mcp {
+        &self.0.mcp
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    /// Whether a record could be written now; if not, why, without details of the machine.
+    pub(crate) async fn check_store(&self) -> Result<(), &'static str> {
+        let nobody = AccountId(uuid::Uuid::nil());
+        let write = self.store().write(nobody, |_| Box::pin(async { Ok(()) }));
+        match tokio::time::timeout(Duration::from_secs(2), write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(preloop_store::Error::Full)) => Err("full"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the store is not writable");
+                Err("not writable")
+            }
+            Err(_) => Err("too slow"),
+        }
+    }
+
+    /// Starts what runs beside requests: keeping memory in step with the store, expiring and
+    /// carrying out approvals, delivering notices.
+    pub(crate) fn spawn_workers(&self, workers: &mut JoinSet<()>) {
+        let (governor, courier, shutdown) = (self.governor().clone(), self.0.courier.clone(), self.0.shutdown.clone());
+        workers.spawn({
+            let shutdown = shutdown.clone();
+            async move { governor.run(shutdown).await }
+        });
+        workers.spawn(async move { courier.run(shutdown.cancelled_owned()).await });
+    }
+
+    /// Ends streams and workers.
+    pub(crate) fn begin_shutdown(&self) {
+        self.0.shutdown.cancel();
+    }
+
+    /// Ends upstream connections and programs, writes what is queued, closes the database.
+    pub(crate) async fn close(&self) {
+        self.0.mcp.shutdown().await;
+        self.0.store.close().await;
+    }
+}
+
+async fn bootstrap(store: &Store, options: &ServerOptions) -> Result<Option<SecretString>, ServeError> {
+    if !store.accounts().await?.is_empty() {
+        return Ok(None);
+    }
+    let given = options.owner.key.clone();
+    let key = given.clone().map_or_else(MintedKey::new, MintedKey::preset);
+    let owner = NewOwner {
+        username: options.owner.username.clone(),
+        email: options.owner.email.clone(),
+        full_name: None,
+        key: Some(NewKey {
+            name: "owner".to_owned(),
+            hash: key.hash,
+            prefix: key.prefix.clone(),
+            scopes: vec![Scope::Admin, Scope::McpRead, Scope::McpWrite],
+        }),
+    };
+    let made = store.bootstrap(owner).await?;
+    Ok(made.filter(|_| given.is_none()).map(|_| key.secret))
+}

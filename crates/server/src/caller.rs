@@ -1,0 +1,158 @@
+//! Who calls a REST endpoint, and that they may.
+
+use std::{
+    marker::PhantomData,
+    net::{IpAddr, SocketAddr},
+    ops::Deref,
+    sync::Arc,
+};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::{StatusCode, header, request::Parts};
+use preloop_govern::{Error, IdentifyError};
+use preloop_store::Approval;
+use preloop_types::{ApprovalId, Permission, Principal, Scope};
+
+use crate::{App, error::ApiError};
+
+/// What an endpoint needs of its caller.
+pub(crate) trait Needs: Send + Sync + 'static {
+    /// The permission; `None` lets in anyone with a credential.
+    const PERMISSION: Option<Permission>;
+}
+
+macro_rules! needs {
+    ($($name:ident)*) => {$(
+        #[doc = concat!("Needs `", stringify!($name), "`.")]
+        pub(crate) struct $name;
+
+        impl Needs for $name {
+            const PERMISSION: Option<Permission> = Some(Permission::$name);
+        }
+    )*};
+}
+
+needs! {
+    ViewMcpServers CreateMcpServers EditMcpServers DeleteMcpServers ManageMcpServers
+    ViewTools ManageTools
+    ViewPolicies ManagePolicies
+    ViewApprovals DecideApprovals ManageApprovalWorkflows
+    ViewAuditLogs
+    ManageApiKeys
+}
+
+/// Needs no more than a credential.
+pub(crate) struct Anyone;
+
+impl Needs for Anyone {
+    const PERMISSION: Option<Permission> = None;
+}
+
+/// A caller who may do what `P` names. A protected endpoint takes one as its first argument;
+/// registering it without does not compile.
+pub(crate) struct Caller<P> {
+    who: Arc<Principal>,
+    app: App,
+    needs: PhantomData<P>,
+}
+
+impl<P> Caller<P> {
+    /// Who calls.
+    pub(crate) fn who(&self) -> &Arc<Principal> {
+        &self.who
+    }
+}
+
+impl<P> Deref for Caller<P> {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl<P: Needs> FromRequestParts<App> for Caller<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let who = identify(parts, app).await?;
+        if let Some(permission) = P::PERMISSION {
+            // An agent's credential may hold `view_tools` towards MCP; the REST API shows rules and
+            // approvals, which are its keepers' business.
+            if !who.may(permission) || !who.has_scope(Scope::Admin) {
+                let detail = format!("Insufficient permissions. Required: {}", permission.name());
+                return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+            }
+        }
+        Ok(Self { who, app: app.clone(), needs: PhantomData })
+    }
+}
+
+async fn identify(parts: &Parts, app: &App) -> Result<Arc<Principal>, ApiError> {
+    let credential = bearer(parts).ok_or_else(|| ApiError::unauthorized("Not authenticated"))?;
+    let (address, now) = (address(parts), app.store().now());
+    app.throttle().check(address, now).map_err(ApiError::too_many)?;
+    app.governor().identify(credential).await.map_err(|error| match error {
+        IdentifyError::Unavailable(error) => error.into(),
+        IdentifyError::Unknown | IdentifyError::Expired => {
+            app.throttle().wrong(address, credential, now);
+            ApiError::unauthorized("Could not validate credentials")
+        }
+    })
+}
+
+/// The credential in `Authorization: Bearer …`.
+fn bearer(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credential) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim()).filter(|credential| !credential.is_empty())
+}
+
+/// Where the request comes from.
+pub(crate) fn address(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip())
+}
+
+/// Anybody, with or without a credential.
+pub(crate) struct Visitor {
+    app: App,
+    address: IpAddr,
+}
+
+impl Visitor {
+    /// The request a link leads to. Wrong tokens count as guesses.
+    pub(crate) async fn approval(&self, id: ApprovalId, token: &str) -> Result<Approval, ApiError> {
+        let now = self.store().now();
+        self.throttle().check(self.address, now).map_err(ApiError::too_many)?;
+        match self.governor().approvals().by_token(id, token).await {
+            Ok((approval, _)) => Ok(approval),
+            Err(Error::NotFound(_)) => {
+                self.throttle().wrong(self.address, token, now);
+                Err(Self::no_such_link())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// One answer for everything that may be wrong with a link.
+    pub(crate) fn no_such_link() -> ApiError {
+        ApiError::not_found("approval request")
+    }
+}
+
+impl Deref for Visitor {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        Ok(Self { app: app.clone(), address: address(parts) })
+    }
+}

@@ -1,0 +1,101 @@
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use preloop_notify::SmtpSettings;
+use preloop_store::{Clock, SystemClock};
+use preloop_types::WriterId;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::ServeError;
+
+/// How to run an instance.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// `sqlite:///path/to/file.db` or `postgres://…`.
+    pub database_url: String,
+    /// Seals secrets and signs the journal (`SECRET_KEY`).
+    pub instance_key: SecretString,
+    /// This process's name in every journal; the same across its restarts.
+    pub writer: WriterId,
+    /// Where programs run as MCP servers start, unless they say otherwise.
+    pub data_dir: PathBuf,
+    /// Where people and agents reach this server; goes into links. `http://` and the address it
+    /// listens on when absent.
+    pub public_url: Option<Url>,
+    /// Further host names to answer to.
+    pub allowed_hosts: Vec<String>,
+    /// Web pages that may call: `https://inspector.example`.
+    pub allowed_origins: Vec<String>,
+    /// Servers and webhooks may be on private networks and on this machine.
+    pub allow_private_network: bool,
+    /// MCP servers may be programs that this machine runs.
+    pub allow_stdio: bool,
+    /// Environment variables that a policy document may read, besides `PRELOOP_POLICY_*`.
+    pub policy_env: Vec<String>,
+    /// Hands mails out.
+    pub smtp: Option<SmtpSettings>,
+    /// Who the first account belongs to.
+    pub owner: FirstOwner,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Who the first account belongs to. Matters only when there is none yet.
+#[derive(Clone)]
+pub struct FirstOwner {
+    /// Their name.
+    pub username: String,
+    /// Where approval requests are sent.
+    pub email: Option<String>,
+    /// Their first API key; one is made when absent.
+    pub key: Option<SecretString>,
+}
+
+impl ServerOptions {
+    /// The least an instance needs; everything else is closed.
+    pub fn new(listen: SocketAddr, database_url: String, instance_key: SecretString, writer: WriterId) -> Self {
+        Self {
+            listen,
+            database_url,
+            instance_key,
+            writer,
+            data_dir: PathBuf::from("."),
+            public_url: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            allow_private_network: false,
+            allow_stdio: false,
+            policy_env: Vec::new(),
+            smtp: None,
+            owner: FirstOwner { username: "owner".to_owned(), email: None, key: None },
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ServeError> {
+        if self.instance_key.expose_secret().len() < 16 {
+            return Err(ServeError::Options("the instance key is shorter than 16 characters".into()));
+        }
+        let key = self.owner.key.as_ref().map(|key| key.expose_secret());
+        if key.is_some_and(|key| key.len() < 20 || !key.bytes().all(|b| b.is_ascii_graphic())) {
+            return Err(ServeError::Options(
+                "the first API key must be at least 20 visible ASCII characters; `openssl rand -hex 32` makes one"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions")
+            .field("listen", &self.listen)
+            .field("public_url", &self.public_url)
+            .field("allow_private_network", &self.allow_private_network)
+            .field("allow_stdio", &self.allow_stdio)
+            .finish_non_exhaustive()
+    }
+}
