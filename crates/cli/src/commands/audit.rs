@@ -2,16 +2,17 @@
 
 use std::{
     fs,
-    io::{BufReader, Read},
+    io::{BufReader, Cursor, Read},
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
 use preloop_api_types::{
     DateTime, Utc, Uuid,
-    audit::{AuditRecord, ExportAudit, ListAudit},
+    audit::{AuditRecord, ExportAudit, ListAudit, ProvenRecord},
 };
-use preloop_store::proof::{self, VerifyReport};
+use preloop_store::proof::{self, Inclusion, VerifyReport};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
@@ -26,13 +27,19 @@ use crate::{
 const JOURNAL: &str = "/api/v1/audit-logs";
 const EXPORT: &str = "/api/v1/audit-logs/export";
 
+/// No proof of one record is larger.
+const PROOF_MAX: u64 = 1024 * 1024;
+
 #[derive(Subcommand)]
 pub(crate) enum Audit {
     /// List records, newest first
     List(List),
+    /// Show one record, with the arguments or the result kept beside it
+    Show(Show),
     /// Write the journal to a file that `preloop audit verify` checks anywhere
     Export(Export),
-    /// Check every hash, link, checkpoint and signature, of a file or of the server's journal
+    /// Check every hash, link, checkpoint and signature, of a file or of the server's journal; or the
+    /// proof of one record
     Verify(Verify),
 }
 
@@ -52,6 +59,15 @@ pub(crate) struct List {
 }
 
 #[derive(Args)]
+pub(crate) struct Show {
+    /// Its id, as `preloop audit list` shows it
+    id: String,
+    /// Write what proves the record alone to this file, for `preloop audit verify`
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub(crate) struct Export {
     /// Write to this file; else to the standard output
     #[arg(short, long, value_name = "FILE")]
@@ -65,7 +81,7 @@ pub(crate) struct Export {
 
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// A file that `preloop audit export` wrote, or `-`; the server's journal when left out
+    /// A file that `audit export` or `audit show --proof` wrote, or `-`; the server's journal when left out
     file: Option<PathBuf>,
     /// The key the journal must be signed with, as `verify` printed it when you trusted it
     #[arg(long, value_name = "HEX", value_parser = public_key)]
@@ -87,7 +103,8 @@ pub(crate) async fn run(command: &Audit, global: &Global) -> Result {
     match command {
         Audit::List(wanted) => list(&Client::new(global)?, printer, wanted).await,
         Audit::Export(wanted) => export(&Client::new(global)?, printer, wanted).await,
-        Audit::Verify(Verify { file: Some(file), key }) => report(printer, &verify_file(file, *key)?),
+        Audit::Show(wanted) => show(&Client::new(global)?, printer, wanted).await,
+        Audit::Verify(Verify { file: Some(file), key }) => verify_file(printer, file, *key),
         Audit::Verify(Verify { file: None, key }) => {
             report(printer, &verify_server(&Client::new(global)?, *key).await?)
         }
@@ -111,6 +128,7 @@ async fn list(client: &Client, printer: Printer, wanted: &List) -> Result {
             ("kind", |record| record.action.clone()),
             ("about", about),
             ("call", |record| record.correlation_id.map(|id| id.to_string()).unwrap_or_default()),
+            ("id", |record| record.id.clone()),
         ],
         "there are no records",
     )
@@ -127,6 +145,34 @@ fn about(record: &AuditRecord) -> String {
         }
     }
     shown.join(" · ")
+}
+
+async fn show(client: &Client, printer: Printer, wanted: &Show) -> Result {
+    if !wanted.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-') {
+        return Err(Failure::usage(format!("`{}` is not the id of a record", wanted.id)));
+    }
+    let found: ProvenRecord = client.get(&format!("{JOURNAL}/{}", wanted.id)).await?;
+    let record = &found.record;
+    let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+    printer.one(
+        &found,
+        &[
+            ("At", at(record.timestamp)),
+            ("Kind", record.action.clone()),
+            ("Call", record.correlation_id.map(|id| id.to_string()).unwrap_or_default()),
+            ("Place", format!("{} in chain {}", record.seq, record.chain)),
+            ("Hash", record.row_hash.clone()),
+            ("Facts", pretty(&record.details)),
+            ("Kept beside it", found.payload.as_ref().map(pretty).unwrap_or_default()),
+        ],
+    )?;
+    let Some(path) = &wanted.proof else { return Ok(()) };
+    let Some(proof) = &found.proof else {
+        return Err(Failure::new(Exit::Conflict, "no checkpoint covers the record yet")
+            .help("one is made some ten seconds after a record, and when the server stops"));
+    };
+    fs::write(path, pretty(proof))
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot write `{}`: {error}", path.display())))
 }
 
 async fn export(client: &Client, printer: Printer, wanted: &Export) -> Result {
@@ -154,17 +200,23 @@ async fn export(client: &Client, printer: Printer, wanted: &Export) -> Result {
     Ok(())
 }
 
-fn verify_file(path: &Path, key: Option<[u8; 32]>) -> Result<VerifyReport> {
+/// Checks an export, or the proof of one record.
+fn verify_file(printer: Printer, path: &Path, key: Option<[u8; 32]>) -> Result {
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::new(Exit::NotFound, format!("there is no file `{}`", path.display())),
         _ => Failure::new(Exit::Failure, format!("cannot read `{}`: {error}", path.display())),
     };
-    let from: Box<dyn Read> = if path.as_os_str() == "-" {
+    let mut from: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
         Box::new(fs::File::open(path).map_err(unreadable)?)
     };
-    Ok(proof::verify(BufReader::new(from), key))
+    let mut head = Vec::new();
+    from.by_ref().take(PROOF_MAX).read_to_end(&mut head).map_err(unreadable)?;
+    match serde_json::from_slice::<Inclusion>(&head) {
+        Ok(inclusion) => report_inclusion(printer, &inclusion, key),
+        Err(_) => report(printer, &proof::verify(BufReader::new(Cursor::new(head).chain(from)), key)),
+    }
 }
 
 /// Takes the journal from the server and checks it here: the server's own word is not needed.
@@ -177,11 +229,29 @@ async fn verify_server(client: &Client, key: Option<[u8; 32]>) -> Result<VerifyR
     Ok(report)
 }
 
+fn report_inclusion(printer: Printer, inclusion: &Inclusion, key: Option<[u8; 32]>) -> Result {
+    let checked = inclusion.verify(key);
+    let record = &inclusion.record;
+    checked.map_err(|why| Failure::new(Exit::Invalid, format!("the record is not proven: {why}")))?;
+    let place = format!("{} in chain {}", record.seq, record.chain);
+    printer.one(
+        &json!({ "ok": true, "chain": record.chain, "seq": record.seq, "public_key": inclusion.public_key }),
+        &[("Record", place), ("Signed with", signed_with(&inclusion.public_key, key.is_some()))],
+    )
+}
+
+/// The key, and whether anybody vouches for it.
+fn signed_with(key: &str, expected: bool) -> String {
+    match (key, expected) {
+        ("", _) => String::new(),
+        (key, true) => format!("{key} (as expected)"),
+        (key, false) => format!("{key} (not compared; give `--key` the one you trust)"),
+    }
+}
+
 fn report(printer: Printer, report: &VerifyReport) -> Result {
     let VerifyReport { records, chains, checkpoints, unsealed, payloads, .. } = report;
     if printer.format != Format::Table || report.ok {
-        let key = report.public_key.clone().unwrap_or_default();
-        let known = if report.key_expected { "as expected" } else { "not compared; give `--key` the one you trust" };
         printer.one(
             report,
             &[
@@ -189,7 +259,7 @@ fn report(printer: Printer, report: &VerifyReport) -> Result {
                 ("Records", format!("{records} in {chains} chains, {unsealed} not yet under a checkpoint")),
                 ("Checkpoints", checkpoints.to_string()),
                 ("Payloads", format!("{payloads} checked against their hashes")),
-                ("Signed with", if key.is_empty() { key } else { format!("{key} ({known})") }),
+                ("Signed with", signed_with(report.public_key.as_deref().unwrap_or_default(), report.key_expected)),
             ],
         )?;
     }

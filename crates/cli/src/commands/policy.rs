@@ -211,7 +211,7 @@ async fn apply(client: &Client, printer: Printer, documents: Vec<Document>, opti
     let mut answers = Vec::new();
     for document in documents {
         let answer: PolicyImportResult =
-            client.post_document(&format!("{POLICIES}/upload"), options, document.text.clone()).await?;
+            client.post_document(&format!("{POLICIES}/apply"), options, document.text.clone()).await?;
         for warning in &answer.warnings {
             warn(&format!("{}: {warning}", document.name));
         }

@@ -16,24 +16,24 @@ use serde_json::Value;
 
 /// One POST as it came.
 #[derive(Debug, Clone)]
-pub struct Told {
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Told {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Told {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// The webhook's server.
-pub struct Receiver {
-    pub url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     shared: Arc<Shared>,
 }
 
@@ -44,7 +44,7 @@ struct Shared {
 
 impl Receiver {
     /// Answers every POST with `status`.
-    pub async fn start(status: u16) -> Self {
+    pub(crate) async fn start(status: u16) -> Self {
         let shared = Arc::new(Shared { told: Mutex::default(), status: AtomicU16::new(status) });
         let router = Router::new().route("/hook", post(keep)).with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,11 +53,11 @@ impl Receiver {
         Self { url, shared }
     }
 
-    pub fn answer_with(&self, status: u16) {
+    pub(crate) fn answer_with(&self, status: u16) {
         self.shared.status.store(status, Ordering::Relaxed);
     }
 
-    pub fn told(&self) -> Vec<Told> {
+    pub(crate) fn told(&self) -> Vec<Told> {
         self.shared.told.lock().unwrap().clone()
     }
 }

@@ -12,23 +12,23 @@ use preloop_store::{
 use preloop_types::{AccountId, ApprovalId, CallId, EntryKind, Hash, KeyId, ToolRef, config::RawJson};
 use serde_json::{Value, json, value::RawValue};
 
-pub struct Rig {
-    pub store: TestStore,
-    pub account: AccountId,
-    pub approval: Approval,
-    pub courier: Courier,
+pub(crate) struct Rig {
+    pub(crate) store: TestStore,
+    pub(crate) account: AccountId,
+    pub(crate) approval: Approval,
+    pub(crate) courier: Courier,
 }
 
 /// An upstream tool's name that tries everything.
-pub const HOSTILE: &str = "pay\r\nBcc: thief@example.com\r\n\r\n<script>alert(1)</script>";
+pub(crate) const HOSTILE: &str = "pay\r\nBcc: thief@example.com\r\n\r\n<script>alert(1)</script>";
 
 impl Rig {
     /// With an SMTP server on this port of this machine; private addresses may be reached.
-    pub async fn new(smtp: Option<u16>) -> Self {
+    pub(crate) async fn new(smtp: Option<u16>) -> Self {
         Self::with_egress(smtp, EgressOptions { allow_private_network: true, ..EgressOptions::default() }).await
     }
 
-    pub async fn with_egress(smtp: Option<u16>, egress: EgressOptions) -> Self {
+    pub(crate) async fn with_egress(smtp: Option<u16>, egress: EgressOptions) -> Self {
         let store = fresh_sqlite().await;
         let owner = NewOwner { username: "ann".to_owned(), email: None, full_name: None, key: None };
         let owner = store.bootstrap(owner).await.unwrap().unwrap();
@@ -77,7 +77,7 @@ impl Rig {
         Self { account: owner.account, approval: joined.approval, courier, store }
     }
 
-    pub fn notice(&self, to: Recipient) -> ApprovalNotice {
+    pub(crate) fn notice(&self, to: Recipient) -> ApprovalNotice {
         let id = self.approval.id;
         ApprovalNotice {
             request: id,
@@ -96,7 +96,7 @@ impl Rig {
     }
 
     /// Puts a notice into the outbox, as the governor does.
-    pub async fn announce(&self, notice: ApprovalNotice) {
+    pub(crate) async fn announce(&self, notice: ApprovalNotice) {
         let delivery = NewDelivery {
             channel: notice.to.channel().as_str().to_owned(),
             recipient: notice.to.label(),
@@ -109,38 +109,38 @@ impl Rig {
         assert!(enqueued);
     }
 
-    pub async fn announce_to(&self, to: Recipient) {
+    pub(crate) async fn announce_to(&self, to: Recipient) {
         self.announce(self.notice(to)).await;
     }
 
     /// Attempts what is due; lets `later` pass first.
-    pub async fn deliver_after(&self, later: Duration) -> usize {
+    pub(crate) async fn deliver_after(&self, later: Duration) -> usize {
         self.store.clock().advance(later);
         self.courier.deliver_due().await.unwrap()
     }
 
-    pub async fn deliver(&self) -> usize {
+    pub(crate) async fn deliver(&self) -> usize {
         self.deliver_after(Duration::ZERO).await
     }
 
     /// What the request's history says about notices.
-    pub async fn history(&self) -> Vec<ApprovalEvent> {
+    pub(crate) async fn history(&self) -> Vec<ApprovalEvent> {
         let events = self.store.account(self.account).approval_events(self.approval.id).await.unwrap();
         events.into_iter().filter(|event| event.event_type.starts_with("notification")).collect()
     }
 
     /// What the journal says about notices.
-    pub async fn journal(&self) -> Vec<Value> {
+    pub(crate) async fn journal(&self) -> Vec<Value> {
         let filter = RecordFilter { kinds: vec![EntryKind::ApprovalNotified], ..RecordFilter::default() };
         let records = self.store.account(self.account).records(filter).await.unwrap();
         records.iter().map(|record| serde_json::from_str(record.body.get()).unwrap()).collect()
     }
 }
 
-pub fn mailbox(address: &str) -> Recipient {
+pub(crate) fn mailbox(address: &str) -> Recipient {
     Recipient::Email { address: address.to_owned(), name: Some("Ann".to_owned()) }
 }
 
-pub fn webhook(url: &str) -> Recipient {
+pub(crate) fn webhook(url: &str) -> Recipient {
     Recipient::Webhook { url: url.to_owned(), headers: Vec::new(), secret: Some("whsec".to_owned()) }
 }

@@ -9,16 +9,16 @@ use tokio::{
 
 /// One mail as it came.
 #[derive(Debug, Clone, Default)]
-pub struct Mail {
+pub(crate) struct Mail {
     /// The envelope's recipients.
-    pub to: Vec<String>,
+    pub(crate) to: Vec<String>,
     /// Headers and body.
-    pub data: String,
+    pub(crate) data: String,
 }
 
 impl Mail {
     /// The value of a header, or nothing.
-    pub fn header(&self, name: &str) -> String {
+    pub(crate) fn header(&self, name: &str) -> String {
         let head = self.data.split("\r\n\r\n").next().unwrap();
         let unfolded = head.replace("\r\n ", " ");
         let line = unfolded.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned));
@@ -26,7 +26,7 @@ impl Mail {
     }
 
     /// The body without its transfer encoding's soft line breaks and escapes.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let body = self.data.replace("=\r\n", "");
         let mut bytes = Vec::new();
         let mut rest = body.as_bytes();
@@ -41,13 +41,13 @@ impl Mail {
 }
 
 /// The server. It refuses mail for `unknown@…` and never greets when it hangs.
-pub struct Sink {
-    pub port: u16,
+pub(crate) struct Sink {
+    pub(crate) port: u16,
     mails: Arc<Mutex<Vec<Mail>>>,
 }
 
 impl Sink {
-    pub async fn start(hangs: bool) -> Self {
+    pub(crate) async fn start(hangs: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mails = Arc::<Mutex<Vec<Mail>>>::default();
@@ -65,7 +65,7 @@ impl Sink {
         Self { port, mails }
     }
 
-    pub fn mails(&self) -> Vec<Mail> {
+    pub(crate) fn mails(&self) -> Vec<Mail> {
         self.mails.lock().unwrap().clone()
     }
 }
