@@ -94,8 +94,11 @@ impl Ruleset {
         if is_asking_tool(facts.tool) {
             return by_default(RuleAction::Allow, "the tool asks people and does nothing else");
         }
+        // What is not known to be old counts as new.
+        let since = |since| facts.discovered_at.is_none_or(|at| at >= since);
         let is_new = self.defaults.require_approval_for_new_tools
-            && facts.discovered_at.is_some_and(|at| self.defaults.new_tools_since.is_none_or(|since| at >= since));
+            && facts.tool.server_id.is_some()
+            && self.defaults.new_tools_since.is_none_or(since);
         match self.defaults.unknown_tools {
             RuleAction::Deny => by_default(RuleAction::Deny, "tools without a configuration are denied"),
             RuleAction::RequireApproval => {

@@ -3,7 +3,7 @@
 //! Secrets never come out: a document made from rows says `redacted: true` in their place, which
 //! means "as it is" when it is applied again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use preloop_types::{
     ServerId, Timestamp, UserId, WorkflowId,
@@ -39,6 +39,10 @@ pub struct Rows<'a> {
 impl Rows<'_> {
     pub(crate) fn workflow_name(&self, id: WorkflowId) -> Option<String> {
         self.workflows.iter().find(|workflow| workflow.id == id).map(|workflow| workflow.name.clone())
+    }
+
+    pub(crate) fn server_id(&self, name: &str) -> Option<ServerId> {
+        self.servers.iter().find(|server| server.name == name).map(|server| server.id)
     }
 
     pub(crate) fn server_name(&self, id: ServerId) -> Option<String> {
@@ -92,10 +96,10 @@ impl Document {
         let Metadata { name, created_at, .. } = &self.metadata;
         let mut text = format!("# {}\n", one_line(name));
         if let Some(at) = created_at {
-            text.push_str(&format!("# Exported at {at}\n"));
+            let _ = writeln!(text, "# Exported at {at}");
         }
         if let Some(account) = account {
-            text.push_str(&format!("# Account: {}\n", one_line(account)));
+            let _ = writeln!(text, "# Account: {}", one_line(account));
         }
         text.push_str("# Secrets are not part of an export: `redacted: true` leaves them as they are.\n");
         text.push_str(&serde_saphyr::to_string(&self.to_json()).unwrap_or_default());

@@ -60,15 +60,14 @@ impl Document {
         for (index, tool) in self.tools.iter().enumerate() {
             let path = format!("$.tools.{index}");
             let source = match &tool.source {
-                ToolOrigin::Builtin => ToolSource::Builtin,
-                ToolOrigin::AnyServer => ToolSource::AnyServer,
-                ToolOrigin::Server(name) => match rows.servers.iter().find(|server| server.name == *name) {
-                    Some(server) => ToolSource::Server(server.id),
-                    None => {
-                        plan.skipped.push(Skipped { path, tool: tool.name.clone(), server: name.clone() });
-                        continue;
-                    }
-                },
+                ToolOrigin::Builtin => Some(ToolSource::Builtin),
+                ToolOrigin::AnyServer => Some(ToolSource::AnyServer),
+                ToolOrigin::Server(name) => rows.server_id(name).map(ToolSource::Server),
+            };
+            let Some(source) = source else {
+                let server = tool.source.as_str().to_owned();
+                plan.skipped.push(Skipped { path, tool: tool.name.clone(), server });
+                continue;
             };
             let before = rows.configs.iter().find(|config| config.tool_name == tool.name && config.source == source);
             match tool.row(source, before, rows, at, &path) {

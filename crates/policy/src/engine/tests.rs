@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
 use super::{Library, on_big_stack};
 use crate::{condition::parse_cel, json::Json};
 
@@ -14,11 +16,18 @@ fn eval(source: &str, args: &str) -> Result<bool, String> {
     program.matches(&bindings).map_err(|error| error.0)
 }
 
+#[test]
+fn a_ruleset_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<crate::Ruleset>();
+}
+
 fn ends_quickly(source: &str, args: &str) -> Result<bool, String> {
     let start = Instant::now();
     let answer = eval(source, args);
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?} for {}", &source[..source.len().min(80)]);
+    // Milliseconds on a quiet machine; what is not bounded takes minutes, or all memory.
+    assert!(took < Duration::from_secs(10), "{took:?} for {}", &source[..source.len().min(80)]);
     answer
 }
 
@@ -121,6 +130,98 @@ fn ordinary_work_is_within_the_budget() {
     assert_eq!(ends_quickly("args.items.all(i, i.price < 5000 && i.sku.startsWith('sku-'))", &args), Ok(true));
     assert_eq!(ends_quickly("args.content.matches('BEGIN (RSA )?PRIVATE KEY')", &args), Ok(false));
 }
+
+#[test]
+fn what_is_just_within_the_limits_is_parsed_quickly() {
+    for source in [
+        "(".repeat(40) + "true" + &")".repeat(40),
+        "[".repeat(40) + &"]".repeat(40) + " == []",
+        "{'a':".repeat(40) + "1" + &"}".repeat(40) + " == {}",
+        format!("args{}", ".b".repeat(60)),
+        format!("args{}", "['b']".repeat(40)),
+        format!("true{}", "&&true".repeat(99)),
+        format!("{}1{} == 1", "true?".repeat(60), ":1".repeat(60)),
+        format!("{}true", "!(".repeat(39)) + &")".repeat(39),
+        format!("args.x in [{}]", vec!["'a'"; 900].join(",")),
+        format!("f({}", "a(".repeat(39)) + &")".repeat(40),
+        "a<b>c<d>e".repeat(40),
+    ] {
+        let _ = ends_quickly(&source, "{}");
+    }
+}
+
+proptest! {
+    /// Whatever the text, compiling it ends in an answer: a crash would take this process along.
+    #[test]
+    fn token_soup_is_survived(tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..120)) {
+        let _ = ends_quickly(&tokens.concat(), r#"{"a": [1, {"b": "x"}], "b": "y"}"#);
+        let _ = ends_quickly(&tokens.join(" "), r#"{"a": [1, {"b": "x"}], "b": "y"}"#);
+    }
+}
+
+const TOKENS: &[&str] = &[
+    "args",
+    "args.a",
+    ".b",
+    "a",
+    "x",
+    "1",
+    "2.5",
+    "1u",
+    "'s'",
+    "r'\\'",
+    "b'x'",
+    "\"",
+    "'",
+    "`",
+    "\\",
+    "//",
+    "\n",
+    "true",
+    "null",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "?",
+    ".",
+    ".?",
+    "[?",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "&&",
+    "||",
+    "!",
+    " in ",
+    "has(",
+    "size(",
+    ".all(x,",
+    ".exists(x,",
+    ".map(x,",
+    ".filter(x,",
+    ".matches(",
+    ".contains(",
+    ".optMap(x,",
+    ".orValue(",
+    "optional.of(",
+    "timestamp(",
+    "duration(",
+    "int(",
+    "string(",
+    "type(",
+    "math.greatest(",
+];
 
 #[test]
 fn what_compiles_can_be_evaluated_on_a_small_stack() {

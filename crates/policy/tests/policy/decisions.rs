@@ -149,7 +149,7 @@ fn conditions_see_the_caller_the_tool_and_the_time() {
             "tools: [{{name: pay, source: bank, conditions: [{{expression: {expression:?}, action: deny, description: \
              yes}}]}}]"
         );
-        assert_eq!(World::new(&yaml).as_agent().decide("pay"), "deny (tool_access_rule): yes", "{expression}");
+        assert_eq!(World::new(&yaml).with_agent().decide("pay"), "deny (tool_access_rule): yes", "{expression}");
     }
     let yaml = "tools: [{name: pay, source: bank, conditions: [{expression: \"agent.kind == 'x'\", action: deny}]}]";
     // Asking after the agent of a caller that has none is no error.
@@ -203,7 +203,7 @@ fn narrower_scopes_only_narrow() {
         ("allow", "allow", "allow", "allow (subject_scoped_rule): key says allow"),
     ] {
         let world = World::new(&account(of_account))
-            .as_agent()
+            .with_agent()
             .scoped("agent", &format!("pay: {of_agent}"))
             .scoped("key", &format!("pay: {of_key}"));
         assert_eq!(world.decide("pay"), decision, "{of_account} {of_agent} {of_key}");
@@ -213,7 +213,7 @@ fn narrower_scopes_only_narrow() {
 #[test]
 fn a_narrower_scope_has_its_way_against_an_overridable_rule() {
     let yaml = "tools: [{name: pay, source: bank, conditions: [{action: deny, overridable: true}]}]";
-    let world = World::new(yaml).as_agent().scoped("agent", "pay: allow args.amount < 5");
+    let world = World::new(yaml).with_agent().scoped("agent", "pay: allow args.amount < 5");
     assert_eq!(world.decide(r#"pay {"amount": 1}"#), "allow (subject_scoped_rule): agent says allow");
     assert_eq!(world.decide(r#"pay {"amount": 9}"#), "deny (tool_access_rule): the rule matches every call");
 }
@@ -221,7 +221,7 @@ fn a_narrower_scope_has_its_way_against_an_overridable_rule() {
 #[test]
 fn a_scope_without_a_match_leaves_the_decision_to_the_next() {
     let world =
-        World::new(PAY).as_agent().scoped("key", "pay: deny args.amount == 7").scoped("agent", "pay: allow false");
+        World::new(PAY).with_agent().scoped("key", "pay: deny args.amount == 7").scoped("agent", "pay: allow false");
     assert_eq!(world.decide(r#"pay {"amount": 900}"#), "deny (tool_access_rule): above the limit");
     assert_eq!(world.decide(r#"pay {"amount": 7}"#), "deny (subject_scoped_rule): key says deny");
     // Rules by exposed name are the same tool's rules.
@@ -236,7 +236,7 @@ fn a_scope_without_a_match_leaves_the_decision_to_the_next() {
 fn what_is_not_visible_is_denied() {
     let not_available = "deny (disabled): the tool is not available to this credential";
     let switched_off = "deny (disabled): the tool is disabled by agent or API key configuration";
-    let mut world = World::new("tools: []").as_agent();
+    let mut world = World::new("tools: []").with_agent();
     for (tools, servers, decision) in [
         (None, None, "allow (account_default): no tool configuration found"),
         (Some(vec!["bank__pay"]), None, "allow (account_default): no tool configuration found"),
@@ -253,8 +253,8 @@ fn what_is_not_visible_is_denied() {
     }
 
     assert_eq!(World::new("tools: []").switched("key", "bank__pay", false).decide("pay"), switched_off);
-    assert_eq!(World::new("tools: []").as_agent().switched("agent", "pay", false).decide("pay"), switched_off);
-    let on_again = World::new("tools: []").as_agent().switched("agent", "pay", false).switched("key", "pay", true);
+    assert_eq!(World::new("tools: []").with_agent().switched("agent", "pay", false).decide("pay"), switched_off);
+    let on_again = World::new("tools: []").with_agent().switched("agent", "pay", false).switched("key", "pay", true);
     assert_eq!(on_again.decide("pay"), "allow (account_default): no tool configuration found");
 
     let mut world = World::new("tools: []");

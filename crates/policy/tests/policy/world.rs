@@ -266,7 +266,7 @@ approval_workflows: [{name: people}]
     }
 
     /// Binds the caller's key to an agent.
-    pub(crate) fn as_agent(mut self) -> Self {
+    pub(crate) fn with_agent(mut self) -> Self {
         self.who.agent = Some(Agent {
             id: AgentId::new(NOW),
             name: "coder".to_owned(),

@@ -1,0 +1,164 @@
+//! The section `approval_workflows`.
+
+use serde_json::Value as Json;
+
+use super::{
+    super::{
+        fields::{Field, Object},
+        model::{JsonObject, WorkflowEntry},
+        problem::Problem,
+        tree::Value,
+    },
+    Reader, names_of,
+};
+use crate::suggest::nearest;
+
+impl<'a> Reader<'a> {
+    pub(super) fn workflow(&self, field: &Field<'a>) -> Option<WorkflowEntry> {
+        let known = [
+            "name",
+            "description",
+            "timeout_seconds",
+            "timeout",
+            "require_reason",
+            "is_default",
+            "workflow_type",
+            "approvals_required",
+            "required_approvals",
+            "quorum",
+            "approver_users",
+            "approver_teams",
+            "approvers",
+            "escalation_users",
+            "escalation_teams",
+            "escalation_workflow",
+            "escalation",
+            "channel_configs",
+            "approval_type",
+            "ai_model",
+            "ai_guidelines",
+            "ai_context",
+            "ai_confidence_threshold",
+            "ai_fallback_behavior",
+            "async_approval",
+        ];
+        let workflow = Object::of(self.notes, field.path.clone(), field.node, &known)?;
+        self.refuse_unsupported(&workflow);
+        let types = ["simple", "multi_stage", "consensus"].map(|word| (word, word));
+        let workflow_type = workflow.word("workflow_type", &types, "simple");
+        if workflow_type != "simple" {
+            let path = format!("{}.workflow_type", workflow.path);
+            self.notes.warn(Problem::new(path, format!("`{workflow_type}` is treated as `simple` in this version")));
+        }
+        let mut channel_configs = workflow.json("channel_configs");
+        if let Some(channels) = &mut channel_configs {
+            self.resolve_object(&workflow, "channel_configs", channels);
+            Self::check_channels(&workflow, channels);
+        }
+        Some(WorkflowEntry {
+            description: workflow.text("description"),
+            timeout_seconds: workflow.integer(&["timeout_seconds", "timeout"], 300, 30..=86_400),
+            require_reason: workflow.boolean("require_reason", false),
+            is_default: workflow.boolean("is_default", false),
+            workflow_type: workflow_type.to_owned(),
+            approvals_required: workflow.integer(&["approvals_required", "required_approvals", "quorum"], 1, 1..=10),
+            approver_users: self.approvers(&workflow, &["approver_users", "approvers"]),
+            channel_configs,
+            async_approval: workflow.boolean("async_approval", false),
+            ..WorkflowEntry::named(workflow.required("name")?)
+        })
+    }
+
+    /// What would change who decides, and does not yet.
+    pub(super) fn refuse_unsupported(&self, workflow: &Object<'a>) {
+        let kinds = ["standard", "ai_driven"].map(|word| (word, word));
+        if workflow.word("approval_type", &kinds, "standard") == "ai_driven" {
+            workflow.error("approval_type", "`ai_driven` is not supported yet; people decide every request");
+        } else {
+            for name in ["ai_model", "ai_guidelines", "ai_context", "ai_confidence_threshold", "ai_fallback_behavior"] {
+                if workflow.says_something(name) {
+                    let path = format!("{}.{name}", workflow.path);
+                    self.notes
+                        .warn(Problem::new(path, format!("`{name}` has no effect without `approval_type: ai_driven`")));
+                }
+            }
+        }
+        if workflow.says_something("approver_teams") {
+            workflow
+                .error("approver_teams", "`approver_teams` is not supported yet; name the people in `approver_users`");
+        }
+        for name in ["escalation_users", "escalation_teams", "escalation_workflow"] {
+            if workflow.says_something(name) {
+                workflow.error(name, format!("`{name}` is not supported yet; a request that nobody decides expires"));
+            }
+        }
+        if let Some(field) = workflow.get("escalation") {
+            let enabled = match &field.node.value {
+                Value::Map(members) => !members
+                    .iter()
+                    .any(|(key, value)| key.name == "enabled" && matches!(value.value, Value::Bool(false))),
+                Value::Bool(false) => false,
+                _ => true,
+            };
+            if enabled {
+                workflow
+                    .error("escalation", "`escalation` is not supported yet; a request that nobody decides expires");
+            }
+        }
+    }
+
+    pub(super) fn approvers(&self, object: &Object<'a>, names: &[&str]) -> Option<Vec<String>> {
+        let field = object.get_any(names)?;
+        let name = field.path.rsplit('.').next().unwrap_or_default();
+        let approvers = object.texts(name)?;
+        if let Some(known) = self.options.known {
+            for (at, approver) in approvers.iter().enumerate().filter(|(_, name)| !known.users.contains(name)) {
+                let path = if matches!(field.node.value, Value::List(_)) {
+                    format!("{}.{at}", field.path)
+                } else {
+                    field.path.clone()
+                };
+                let mut problem = Problem::new(path, format!("there is no user `{approver}`"));
+                problem.value = Some(approver.clone());
+                problem.help = Some(match nearest(approver, known.users.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the users are {}", names_of(&known.users)),
+                });
+                self.notes.error(problem);
+            }
+        }
+        Some(approvers)
+    }
+
+    pub(super) fn check_channels(workflow: &Object<'a>, channels: &JsonObject) {
+        for (name, channel) in channels {
+            let path = format!("channel_configs.{name}");
+            match name.as_str() {
+                "slack" | "mattermost" => {
+                    workflow.error(&path, format!("channel `{name}` is not supported yet; use `webhook` or `email`"));
+                }
+                "webhook" => {
+                    if !channel.get("url").is_some_and(Json::is_string) {
+                        workflow.error(&path, "a webhook needs a `url`");
+                    }
+                    for key in channel.as_object().into_iter().flat_map(JsonObject::keys) {
+                        if !["url", "headers"].contains(&key.as_str()) {
+                            workflow.error(&format!("{path}.{key}"), format!("unknown key `{key}`"));
+                        }
+                    }
+                }
+                "email" => {
+                    if !channel.as_array().is_some_and(|list| list.iter().all(Json::is_string)) {
+                        workflow.error(&path, "`email` is a list of addresses");
+                    }
+                }
+                "elicitation" => {
+                    if !channel.is_boolean() {
+                        workflow.error(&path, "`elicitation` is `true` or `false`");
+                    }
+                }
+                _ => workflow.error(&path, format!("channel `{name}` is not one of `webhook`, `email`, `elicitation`")),
+            }
+        }
+    }
+}
