@@ -59,28 +59,31 @@ impl Store {
         let account = AccountId::new(self.now());
         self.write(account, move |tx| {
             Box::pin(async move {
-                if !tx.begin_first_account(&owner).await? {
-                    return Ok(None);
-                }
-                tx.furnish(owner).await.map(Some)
+                if tx.is_first_account().await? { tx.furnish(owner).await.map(Some) } else { Ok(None) }
             })
         })
         .await
     }
+
+    /// Makes a further account with its owner, default workflow and, if asked for, key.
+    pub async fn create_account(&self, owner: NewOwner) -> Result<Owner> {
+        let account = AccountId::new(self.now());
+        self.write(account, move |tx| Box::pin(async move { tx.furnish(owner).await })).await
+    }
 }
 
 impl Tx<'_> {
-    /// Takes the right to make the first account; false if there is an account.
-    async fn begin_first_account(&mut self, owner: &NewOwner) -> Result<bool> {
-        if owner.username.trim().is_empty() {
-            return Err(Error::Invalid("the owner needs a `username`".to_owned()));
-        }
+    /// Whether there is no account yet. Holds until this work is committed.
+    async fn is_first_account(&mut self) -> Result<bool> {
         // Of nodes that start together one gets past this row at a time.
         execute!(self.conn, "UPDATE instance SET created_at = created_at WHERE id = 1")?;
         Ok(fetch_optional!(self.conn, (i64,), "SELECT created_at FROM accounts LIMIT 1")?.is_none())
     }
 
     async fn furnish(&mut self, owner: NewOwner) -> Result<Owner> {
+        if owner.username.trim().is_empty() {
+            return Err(Error::Invalid("the owner needs a `username`".to_owned()));
+        }
         let (account, now) = (self.account(), self.now());
         let user = UserId::new(now);
         let data_key = self.vault().new_account_key(account);

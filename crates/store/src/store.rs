@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) counters: Counters,
-    _lock: Option<Lock>,
+    lock: Mutex<Option<Lock>>,
 }
 
 /// Last uses that are worth a note but not a write each.
@@ -77,7 +77,7 @@ impl Store {
 
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let counters = Counters::default();
-        let shared = Arc::new(Shared { db, vault, keys, writer, clock, events, counters, _lock: lock });
+        let shared = Arc::new(Shared { db, vault, keys, writer, clock, events, counters, lock: Mutex::new(lock) });
         let (queue, waiting) = mpsc::channel(QUEUE_ITEMS_MAX);
         let (stop, stopped) = watch::channel(false);
         let inner = Inner {
@@ -158,6 +158,7 @@ impl Store {
             let _ = wait.await;
         }
         self.0.shared.db.close().await;
+        drop(self.0.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// How much the journal has written since the store was opened.
