@@ -6,7 +6,7 @@ use preloop_types::{
 };
 
 use crate::{
-    condition::{Arguments, Reading},
+    condition::{Reading, Variables},
     engine::EvalError,
     ruleset::{CompiledRule, Facts, Ruleset, is_asking_tool},
 };
@@ -37,8 +37,8 @@ impl Ruleset {
         if let Some(reason) = self.hidden_because(facts.who, facts.tool) {
             return deny(DecisionSource::Disabled, None, reason.to_owned());
         }
-        let arguments = Arguments::new(facts.arguments);
-        let mut reading = Reading::new(facts, &arguments, &self.library);
+        let variables = Variables::new(facts);
+        let mut reading = Reading::new(&variables, &self.library);
         match self.find(facts, &mut reading) {
             Ok(finding) => self.conclude(facts.tool, finding),
             Err(Failure { rule, error }) => {

@@ -9,7 +9,7 @@ use preloop_types::config::Language;
 
 #[cfg(test)]
 pub(crate) use self::reading::value;
-pub(crate) use self::reading::{Arguments, Reading};
+pub(crate) use self::reading::{Reading, Variables};
 use self::{quick::Quick, reading::Root, simple::Simple};
 use crate::{
     engine::{
@@ -69,11 +69,11 @@ impl Condition {
             Condition::Broken(why) => Err(EvalError(why.clone())),
             Condition::Simple(simple) => match simple.constant() {
                 Some(answer) => Ok(answer),
-                None => Ok(simple.matches(reading.arguments()?)),
+                None => Ok(simple.matches(reading.variable(Root::Args)?)),
             },
             Condition::Cel(cel) => {
                 if let Some(quick) = &cel.quick
-                    && let Some(answer) = quick.matches(reading.arguments()?)
+                    && let Some(answer) = quick.matches(&|root| reading.variable(root))?
                 {
                     return Ok(answer);
                 }

@@ -1,33 +1,55 @@
 //! The common shapes of CEL conditions, answered without the interpreter.
 //!
-//! Comparing one argument with a constant, text predicates, membership in a constant list,
-//! `has`, and their `&&`, `||`, `!`. It gives exactly the interpreter's answer or none: whatever
-//! could be an error (a missing argument, a type that does not fit) is left to the interpreter.
+//! Comparing one value with a constant, text predicates, membership, sizes, `has`, and their
+//! `&&`, `||`, `!`. It gives exactly the interpreter's answer or none: whatever could be an error
+//! (a missing argument, a type that does not fit) is left to the interpreter.
 
 use std::cmp::Ordering;
 
 use ::cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 
-use super::simple::{Literal, Operator, order_mixed};
-use crate::json::Json;
+use super::{
+    reading::Root,
+    simple::{Literal, Operator, order_mixed},
+};
+use crate::{
+    engine::{EvalError, Pattern},
+    json::Json,
+};
 
 #[derive(Debug)]
 pub(crate) enum Quick {
     Constant(bool),
-    Has { path: Vec<String> },
-    Compare { path: Vec<String>, operator: Operator, value: Literal },
-    In { path: Vec<String>, values: Vec<Literal> },
-    Text { path: Vec<String>, predicate: Predicate, value: String },
+    /// A test of the value at a path.
+    Test {
+        path: Path,
+        test: Test,
+    },
+    Has(Path),
     Not(Box<Quick>),
     And(Box<Quick>, Box<Quick>),
     Or(Box<Quick>, Box<Quick>),
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Predicate {
-    StartsWith,
-    EndsWith,
-    Contains,
+#[derive(Debug)]
+pub(crate) struct Path {
+    root: Root,
+    names: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Test {
+    Compare(Operator, Literal),
+    /// `value in [...]`
+    OneOf(Vec<Literal>),
+    /// `constant in value`
+    Holds(Literal),
+    /// `size(value)` compares so with the number.
+    Size(Operator, i64),
+    StartsWith(String),
+    EndsWith(String),
+    Contains(String),
+    Matches(Box<Pattern>),
 }
 
 impl Quick {
@@ -36,9 +58,9 @@ impl Quick {
         match &root.expr {
             Expr::Literal(LiteralValue::Boolean(answer)) => Some(Quick::Constant(*answer.inner())),
             Expr::Select(select) if select.test => {
-                let mut path = args_path(&select.operand)?;
-                path.push(select.field.clone());
-                Some(Quick::Has { path })
+                let mut path = path(&select.operand)?;
+                path.names.push(select.field.clone());
+                Some(Quick::Has(path))
             }
             Expr::Call(call) => Self::of_call(call),
             _ => None,
@@ -46,87 +68,111 @@ impl Quick {
     }
 
     fn of_call(call: &CallExpr) -> Option<Self> {
+        let both = |left, right| Some((Box::new(Self::of(left)?), Box::new(Self::of(right)?)));
         match (call.func_name.as_str(), call.target.as_deref(), call.args.as_slice()) {
             (operators::LOGICAL_NOT, None, [operand]) => Some(Quick::Not(Box::new(Self::of(operand)?))),
-            (operators::LOGICAL_AND, None, [left, right]) => {
-                Some(Quick::And(Box::new(Self::of(left)?), Box::new(Self::of(right)?)))
-            }
-            (operators::LOGICAL_OR, None, [left, right]) => {
-                Some(Quick::Or(Box::new(Self::of(left)?), Box::new(Self::of(right)?)))
-            }
+            (operators::LOGICAL_AND, None, [left, right]) => both(left, right).map(|(a, b)| Quick::And(a, b)),
+            (operators::LOGICAL_OR, None, [left, right]) => both(left, right).map(|(a, b)| Quick::Or(a, b)),
             (operators::IN, None, [left, right]) => {
-                let Expr::List(list) = &right.expr else { return None };
-                if !list.optional_indices.is_empty() {
-                    return None;
+                if let Some(value) = constant(left) {
+                    return Some(Quick::Test { path: path(right)?, test: Test::Holds(value) });
                 }
+                let Expr::List(list) = &right.expr else { return None };
                 let values = list.elements.iter().map(constant).collect::<Option<_>>()?;
-                Some(Quick::In { path: args_path(left)?, values })
+                let plain = list.optional_indices.is_empty();
+                plain.then_some(Quick::Test { path: path(left)?, test: Test::OneOf(values) })
             }
             (name, None, [left, right]) => {
                 let operator = operator(name)?;
-                if let (Some(path), Some(value)) = (args_path(left), constant(right)) {
-                    return Some(Quick::Compare { path, operator, value });
-                }
-                let (value, path) = (constant(left)?, args_path(right)?);
-                Some(Quick::Compare { path, operator: mirrored(operator), value })
+                Self::comparison(left, operator, right).or_else(|| Self::comparison(right, mirrored(operator), left))
             }
             (name, Some(target), [argument]) => {
-                let predicate = match name {
-                    "startsWith" => Predicate::StartsWith,
-                    "endsWith" => Predicate::EndsWith,
-                    "contains" => Predicate::Contains,
+                let Literal::String(text) = constant(argument)? else { return None };
+                let test = match name {
+                    "startsWith" => Test::StartsWith(text),
+                    "endsWith" => Test::EndsWith(text),
+                    "contains" => Test::Contains(text),
+                    "matches" => Test::Matches(Box::new(Pattern::compile(&text).ok()?)),
                     _ => return None,
                 };
-                let Literal::String(value) = constant(argument)? else { return None };
-                Some(Quick::Text { path: args_path(target)?, predicate, value })
+                Some(Quick::Test { path: path(target)?, test })
             }
             _ => None,
         }
     }
 
-    /// The answer, unless only the interpreter can tell.
-    pub(crate) fn matches(&self, args: &Json<'_>) -> Option<bool> {
-        match self {
+    fn comparison(subject: &IdedExpr, operator: Operator, value: &IdedExpr) -> Option<Self> {
+        let value = constant(value)?;
+        if let Some(path) = path(subject) {
+            return Some(Quick::Test { path, test: Test::Compare(operator, value) });
+        }
+        let Expr::Call(call) = &subject.expr else { return None };
+        let ("size", Some(measured), []) | ("size", None, [measured]) =
+            (call.func_name.as_str(), call.target.as_deref(), call.args.as_slice())
+        else {
+            return None;
+        };
+        let Literal::Int(number) = value else { return None };
+        Some(Quick::Test { path: path(measured)?, test: Test::Size(operator, number) })
+    }
+
+    /// The answer, unless only the interpreter can tell. Fails as `variable` does.
+    pub(crate) fn matches<'d, V>(&self, variable: &V) -> Result<Option<bool>, EvalError>
+    where
+        V: Fn(Root) -> Result<&'d Json<'d>, EvalError>,
+    {
+        Ok(match self {
             Quick::Constant(answer) => Some(*answer),
-            Quick::Has { path } => {
-                let (last, parents) = path.split_last()?;
-                match args.at(parents)? {
-                    holder @ Json::Map(_) => Some(holder.get(last).is_some()),
+            Quick::Has(path) => {
+                let Some((last, parents)) = path.names.split_last() else { return Ok(None) };
+                match variable(path.root)?.at(parents) {
+                    Some(holder @ Json::Map(_)) => Some(holder.get(last).is_some()),
                     _ => None,
                 }
             }
-            Quick::Compare { path, operator, value } => {
-                let found = args.at(path)?;
-                if operator.is_ordering() {
-                    Some(operator.accepts(order(found, value)?))
-                } else {
-                    Some(equal(found, value)? == (*operator == Operator::Equal))
-                }
-            }
-            Quick::In { path, values } => {
-                let found = args.at(path)?;
-                values.iter().try_fold(false, |any, value| Some(any | equal(found, value)?))
-            }
-            Quick::Text { path, predicate, value } => {
-                let Json::String(text) = args.at(path)? else { return None };
-                Some(match predicate {
-                    Predicate::StartsWith => text.starts_with(value.as_str()),
-                    Predicate::EndsWith => text.ends_with(value.as_str()),
-                    Predicate::Contains => text.contains(value.as_str()),
-                })
-            }
-            Quick::Not(operand) => operand.matches(args).map(|answer| !answer),
+            Quick::Test { path, test } => variable(path.root)?.at(&path.names).and_then(|found| test.holds(found)),
+            Quick::Not(operand) => operand.matches(variable)?.map(|answer| !answer),
             // An error beside `false` is absorbed in CEL, on either side.
-            Quick::And(left, right) => match left.matches(args) {
+            Quick::And(left, right) => match left.matches(variable)? {
                 Some(false) => Some(false),
-                Some(true) => right.matches(args),
-                None => right.matches(args).filter(|answer| !answer),
+                Some(true) => right.matches(variable)?,
+                None => right.matches(variable)?.filter(|answer| !answer),
             },
-            Quick::Or(left, right) => match left.matches(args) {
+            Quick::Or(left, right) => match left.matches(variable)? {
                 Some(true) => Some(true),
-                Some(false) => right.matches(args),
-                None => right.matches(args).filter(|answer| *answer),
+                Some(false) => right.matches(variable)?,
+                None => right.matches(variable)?.filter(|answer| *answer),
             },
+        })
+    }
+}
+
+impl Test {
+    fn holds(&self, found: &Json<'_>) -> Option<bool> {
+        match (self, found) {
+            (Test::Compare(operator, value), _) if operator.is_ordering() => {
+                Some(operator.accepts(order(found, value)?))
+            }
+            (Test::Compare(operator, value), _) => Some(equal(found, value)? == (*operator == Operator::Equal)),
+            (Test::OneOf(values), _) => values.iter().try_fold(false, |any, value| Some(any | equal(found, value)?)),
+            (Test::Holds(value), Json::List(items)) => {
+                items.iter().try_fold(false, |any, item| Some(any | equal(item, value)?))
+            }
+            (Test::Holds(Literal::String(name)), Json::Map(_)) => Some(found.get(name).is_some()),
+            (Test::Size(operator, number), _) => {
+                let size = match found {
+                    Json::String(text) => text.chars().count(),
+                    Json::List(items) => items.len(),
+                    Json::Map(members) => members.len(),
+                    _ => return None,
+                };
+                Some(operator.accepts(i64::try_from(size).ok()?.cmp(number)))
+            }
+            (Test::StartsWith(part), Json::String(text)) => Some(text.starts_with(part.as_str())),
+            (Test::EndsWith(part), Json::String(text)) => Some(text.ends_with(part.as_str())),
+            (Test::Contains(part), Json::String(text)) => Some(text.contains(part.as_str())),
+            (Test::Matches(pattern), Json::String(text)) => pattern.is_match_within_budget(text),
+            _ => None,
         }
     }
 }
@@ -182,21 +228,24 @@ pub(crate) fn mirrored(operator: Operator) -> Operator {
     }
 }
 
-/// The names below `args` that `node` selects.
-pub(crate) fn args_path(node: &IdedExpr) -> Option<Vec<String>> {
+/// The variable that `node` reads, and the names it selects below it.
+fn path(node: &IdedExpr) -> Option<Path> {
     match &node.expr {
-        Expr::Ident(name) => (name == "args").then(Vec::new),
+        // The time is no JSON.
+        Expr::Ident(name) => {
+            Root::named(name).filter(|root| *root != Root::Now).map(|root| Path { root, names: Vec::new() })
+        }
         Expr::Select(select) if !select.test => {
-            let mut path = args_path(&select.operand)?;
-            path.push(select.field.clone());
+            let mut path = path(&select.operand)?;
+            path.names.push(select.field.clone());
             Some(path)
         }
         // `args['a-b']`
         Expr::Call(call) if call.func_name == operators::INDEX => {
             let [holder, key] = call.args.as_slice() else { return None };
             let Literal::String(name) = constant(key)? else { return None };
-            let mut path = args_path(holder)?;
-            path.push(name);
+            let mut path = path(holder)?;
+            path.names.push(name);
             Some(path)
         }
         _ => None,

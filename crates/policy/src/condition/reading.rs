@@ -1,14 +1,12 @@
-//! What conditions read of a call: its arguments, parsed once, and CEL's variables, bound when
-//! the first condition that needs them asks.
+//! What conditions read of a call: each variable as JSON, made when the first condition asks, and
+//! bound for the interpreter when the first condition that needs it asks.
 
-use std::cell::OnceCell;
+use std::{borrow::Cow, cell::OnceCell, collections::HashMap};
 
-use ::cel::common::types::{CelBool, CelDouble, CelInt, CelUInt};
 use ::cel::common::{
-    types::{CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp},
+    types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt},
     value::Val,
 };
-use serde_json::value::RawValue;
 
 use crate::{
     engine::{Bindings, EvalError, Library},
@@ -16,46 +14,50 @@ use crate::{
     ruleset::Facts,
 };
 
-/// A call's arguments, parsed when the first condition asks.
-pub(crate) struct Arguments<'a> {
-    text: &'a str,
-    parsed: OnceCell<Result<Json<'a>, String>>,
+/// A call's variables.
+pub(crate) struct Variables<'d> {
+    facts: &'d Facts<'d>,
+    made: [OnceCell<Result<Json<'d>, String>>; Root::ALL.len()],
 }
 
-impl<'a> Arguments<'a> {
-    pub(crate) fn new(raw: &'a RawValue) -> Self {
-        Self { text: raw.get(), parsed: OnceCell::new() }
+impl<'d> Variables<'d> {
+    pub(crate) fn new(facts: &'d Facts<'d>) -> Self {
+        Self { facts, made: Default::default() }
     }
 
-    fn get(&self) -> Result<&Json<'a>, EvalError> {
-        self.parsed.get_or_init(|| Json::parse(self.text)).as_ref().map_err(|why| EvalError(why.clone()))
+    /// The variable `root`; the arguments may be such that no rule can be evaluated on them.
+    fn get(&self, root: Root) -> Result<&Json<'d>, EvalError> {
+        let make = || match root {
+            Root::Args => Json::parse(self.facts.arguments.get()),
+            other => Ok(other.json(self.facts)),
+        };
+        self.made[root as usize].get_or_init(make).as_ref().map_err(|why| EvalError(why.clone()))
     }
 }
 
 /// One decision's view of a call.
 pub(crate) struct Reading<'d> {
-    facts: &'d Facts<'d>,
-    arguments: &'d Arguments<'d>,
+    variables: &'d Variables<'d>,
     bindings: Bindings<'d>,
     bound: Vec<Root>,
 }
 
 impl<'d> Reading<'d> {
-    pub(crate) fn new(facts: &'d Facts<'d>, arguments: &'d Arguments<'d>, library: &'d Library) -> Self {
-        Self { facts, arguments, bindings: library.open(), bound: Vec::new() }
+    pub(crate) fn new(variables: &'d Variables<'d>, library: &'d Library) -> Self {
+        Self { variables, bindings: library.open(), bound: Vec::new() }
     }
 
-    pub(super) fn arguments(&self) -> Result<&'d Json<'d>, EvalError> {
-        self.arguments.get()
+    pub(super) fn variable(&self, root: Root) -> Result<&'d Json<'d>, EvalError> {
+        self.variables.get(root)
     }
 
-    /// CEL's variables, `roots` among them.
+    /// The interpreter's variables, `roots` among them.
     pub(super) fn bindings(&mut self, roots: &[Root]) -> Result<&Bindings<'d>, EvalError> {
         for root in roots {
             if !self.bound.contains(root) {
                 let value = match root {
-                    Root::Args => value(self.arguments.get()?),
-                    other => other.value(self.facts),
+                    Root::Now => Box::new(CelTimestamp::from(self.variables.facts.now.to_datetime().fixed_offset())),
+                    other => value(self.variables.get(*other)?),
                 };
                 self.bindings.bind(root.name(), value);
                 self.bound.push(*root);
@@ -112,16 +114,12 @@ impl Root {
     }
 
     /// Its value. Texts that are absent are empty, ids that are absent are null, so that asking
-    /// after them is no error.
-    fn value<'d>(self, facts: &'d Facts<'d>) -> Box<dyn Val + 'd> {
+    /// after them is no error. (The time is no JSON; the interpreter has a type for it.)
+    fn json<'d>(self, facts: &'d Facts<'d>) -> Json<'d> {
         let (who, tool) = (facts.who, facts.tool);
-        let text = |text: &'d str| -> Box<dyn Val + 'd> { Box::new(CelString::from(text)) };
-        let id = |id: Option<String>| -> Box<dyn Val + 'd> {
-            id.map_or_else(|| Box::new(CelNull) as Box<dyn Val>, |id| Box::new(CelString::from(id)))
-        };
         let agent = who.agent.as_ref();
         match self {
-            Root::Args => Box::new(CelNull),
+            Root::Args | Root::Now => Json::Null,
             Root::Tool => object([
                 ("name", text(&tool.name)),
                 ("exposed", text(&tool.exposed)),
@@ -130,35 +128,39 @@ impl Root {
             ]),
             Root::Context => object([
                 ("tool_name", text(&tool.exposed)),
-                ("user_id", id(Some(who.user.to_string()))),
-                ("account_id", id(Some(who.account.to_string()))),
-                ("api_key_id", id(Some(who.key.to_string()))),
+                ("user_id", id(Some(who.user))),
+                ("account_id", id(Some(who.account))),
+                ("api_key_id", id(Some(who.key))),
                 ("api_key_name", text(&who.key_name)),
-                ("managed_agent_id", id(agent.map(|agent| agent.id.to_string()))),
-                ("runtime_session_id", id(who.session.map(|session| session.to_string()))),
+                ("managed_agent_id", id(agent.map(|agent| agent.id))),
+                ("runtime_session_id", id(who.session)),
                 ("client", text(facts.client.unwrap_or_default())),
-                ("correlation_id", id(Some(facts.call.to_string()))),
+                ("correlation_id", id(Some(facts.call))),
             ]),
-            Root::User => object([("id", id(Some(who.user.to_string()))), ("username", text(&who.username))]),
+            Root::User => object([("id", id(Some(who.user))), ("username", text(&who.username))]),
             Root::Agent => object([
-                ("id", id(agent.map(|agent| agent.id.to_string()))),
+                ("id", id(agent.map(|agent| agent.id))),
                 ("name", text(agent.map_or("", |agent| &agent.name))),
                 ("kind", text(agent.map_or("", |agent| &agent.kind))),
-                ("tags", list(agent.map_or(&[][..], |agent| &agent.tags).iter().map(|tag| text(tag.as_str())))),
+                ("tags", Json::List(agent.map_or(&[][..], |agent| &agent.tags).iter().map(|tag| text(tag)).collect())),
             ]),
             Root::Justification => text(facts.justification.unwrap_or_default()),
-            Root::Now => Box::new(CelTimestamp::from(facts.now.to_datetime().fixed_offset())),
         }
     }
 }
 
-fn object<'d, const N: usize>(members: [(&'d str, Box<dyn Val + 'd>); N]) -> Box<dyn Val + 'd> {
-    let members = members.into_iter().map(|(name, value)| (CelMapKey::String(CelString::from(name)), value));
-    Box::new(CelMap::from(members.collect::<std::collections::HashMap<_, _>>()))
+fn text(text: &str) -> Json<'_> {
+    Json::String(Cow::Borrowed(text))
 }
 
-fn list<'d>(items: impl Iterator<Item = Box<dyn Val + 'd>>) -> Box<dyn Val + 'd> {
-    Box::new(CelList::from(items.collect::<Vec<_>>()))
+fn id<'d>(id: Option<impl ToString>) -> Json<'d> {
+    id.map_or(Json::Null, |id| Json::String(Cow::Owned(id.to_string())))
+}
+
+fn object<'d, const N: usize>(members: [(&'static str, Json<'d>); N]) -> Json<'d> {
+    let mut members: Vec<_> = members.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+    members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Json::Map(members)
 }
 
 /// A JSON value as CEL has it. Numbers without a fraction are `int` (`uint` above its range).
@@ -170,12 +172,11 @@ pub(crate) fn value<'d>(json: &'d Json<'d>) -> Box<dyn Val + 'd> {
         Json::Uint(number) => Box::new(CelUInt::from(*number)),
         Json::Double(number) => Box::new(CelDouble::from(*number)),
         Json::String(text) => Box::new(CelString::from(&**text)),
-        Json::List(items) => list(items.iter().map(value)),
-        Json::Map(members) => Box::new(CelMap::from(
-            members
-                .iter()
-                .map(|(key, member)| (CelMapKey::String(CelString::from(&**key)), value(member)))
-                .collect::<std::collections::HashMap<_, _>>(),
-        )),
+        Json::List(items) => Box::new(CelList::from(items.iter().map(value).collect::<Vec<_>>())),
+        Json::Map(members) => {
+            let members =
+                members.iter().map(|(key, member)| (CelMapKey::String(CelString::from(&**key)), value(member)));
+            Box::new(CelMap::from(members.collect::<HashMap<_, _>>()))
+        }
     }
 }

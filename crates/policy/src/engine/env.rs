@@ -231,6 +231,11 @@ impl Pattern {
         self.0.is_match(text)
     }
 
+    /// Whether it is found in `text`, unless that would take much of an evaluation's budget.
+    pub(crate) fn is_match_within_budget(&self, text: &str) -> Option<bool> {
+        (cost_of_search(text) < BUDGET / 10).then(|| self.is_match(text))
+    }
+
     /// The variable a program finds it under; no source text can spell it.
     pub(super) fn name(&self) -> String {
         format!("@pattern:{}", self.0.as_str())
@@ -284,7 +289,11 @@ fn matches_dynamic<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, 
 }
 
 fn search<'b, 'v>(text: &str, pattern: &Pattern) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    // The slowest of the linear engines reads some 10 MB a second: eight bytes a unit.
-    pay(1 + (text.len() / 8) as u64)?;
+    pay(cost_of_search(text))?;
     Ok(CowVal::owned(CelBool::from(pattern.is_match(text))))
+}
+
+/// The slowest of the linear engines reads some 10 MB a second: eight bytes a unit.
+const fn cost_of_search(text: &str) -> u64 {
+    1 + (text.len() / 8) as u64
 }

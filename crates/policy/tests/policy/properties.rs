@@ -14,6 +14,11 @@ enum Test {
     Has(&'static str),
     StartsWith(&'static str, String),
     In(&'static str, Vec<Value>),
+    /// `size` of a text.
+    Size(&'static str, &'static str, i64),
+    Matches(&'static str, String),
+    /// Whether the caller is called so.
+    User(String),
     Not(Box<Test>),
     And(Box<Test>, Box<Test>),
     Or(Box<Test>, Box<Test>),
@@ -28,6 +33,9 @@ impl Test {
             Test::Has(field) => format!("has(args.{field})"),
             Test::StartsWith(field, text) => format!("args.{field}.startsWith({text:?})"),
             Test::In(field, values) => format!("args.{field} in {}", Value::from(values.clone())),
+            Test::Size(field, operator, size) => format!("size(args.{field}) {operator} {size}"),
+            Test::Matches(field, pattern) => format!("args.{field}.matches({pattern:?})"),
+            Test::User(name) => format!("user.username == {name:?}"),
             Test::Not(test) => format!("!({})", test.cel()),
             Test::And(a, b) => format!("({}) && ({})", a.cel(), b.cel()),
             Test::Or(a, b) => format!("({}) || ({})", a.cel(), b.cel()),
@@ -65,6 +73,16 @@ impl Test {
                 let found = field(name)?;
                 Ok(values.iter().any(|value| equal(found, value)))
             }
+            Test::Size(name, operator, size) => {
+                let found = field(name)?.as_str().ok_or(())?.chars().count();
+                let ordering = i64::try_from(found).unwrap().cmp(size);
+                Ok(if *operator == ">" { ordering.is_gt() } else { ordering.is_eq() })
+            }
+            Test::Matches(name, pattern) => {
+                // Patterns here are one letter, repeated or not.
+                field(name)?.as_str().map(|found| found.contains(pattern.trim_end_matches('+'))).ok_or(())
+            }
+            Test::User(name) => Ok(name == "ann"),
             Test::Not(test) => test.eval(args).map(|answer| !answer),
             Test::And(a, b) => match (a.eval(args), b.eval(args)) {
                 (Ok(false), _) | (_, Ok(false)) => Ok(false),
@@ -109,6 +127,10 @@ fn tests() -> impl Strategy<Value = Test> {
         4 => (field(), operator, values()).prop_map(|(field, operator, value)| Test::Compare(field, operator, value)),
         1 => field().prop_map(Test::Has),
         1 => (field(), "[xy]{0,2}").prop_map(|(field, text)| Test::StartsWith(field, text)),
+        1 => (field(), prop::sample::select(&[">", "=="][..]), 0_i64..3)
+            .prop_map(|(field, operator, size)| Test::Size(field, operator, size)),
+        1 => (field(), "[xy][+]?").prop_map(|(field, pattern)| Test::Matches(field, pattern)),
+        1 => prop_oneof![Just("ann"), Just("bob")].prop_map(|name| Test::User(name.to_owned())),
         1 => (field(), prop::collection::vec(values(), 0..4)).prop_map(|(field, values)| Test::In(field, values)),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
