@@ -107,7 +107,7 @@ impl Quick {
             return Some(Quick::Test { path, test: Test::Compare(operator, value) });
         }
         let Expr::Call(call) = &subject.expr else { return None };
-        let ("size", Some(measured), []) | ("size", None, [measured]) =
+        let (("size", Some(measured), []) | ("size", None, [measured])) =
             (call.func_name.as_str(), call.target.as_deref(), call.args.as_slice())
         else {
             return None;
