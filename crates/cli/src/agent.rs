@@ -13,6 +13,9 @@ use crate::{
     failure::{Exit, Failure, Result},
 };
 
+/// What this client calls itself.
+pub(crate) const CLIENT: &str = "preloop-cli";
+
 const ENDPOINT: &str = "/mcp/v1";
 
 /// Longest time a call may take, waiting for people included.
@@ -29,7 +32,7 @@ pub(crate) async fn call_tool(client: &Client, tool: &str, arguments: &Value, to
             "arguments": arguments,
             "_meta": {
                 meta::PROTOCOL_VERSION: Version::V2026_07_28.as_str(),
-                meta::CLIENT_INFO: { "name": "preloop-cli", "version": env!("CARGO_PKG_VERSION") },
+                meta::CLIENT_INFO: { "name": CLIENT, "version": env!("CARGO_PKG_VERSION") },
                 meta::CLIENT_CAPABILITIES: {},
                 "progressToken": 1,
             },

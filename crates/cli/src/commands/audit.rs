@@ -137,7 +137,19 @@ async fn list(client: &Client, printer: Printer, wanted: &List) -> Result {
 /// The facts people look for first.
 fn about(record: &AuditRecord) -> String {
     let fact = |name: &str| record.details.get(name).and_then(|value| value.as_str());
-    let facts = ["exposed", "tool", "name", "decision", "status", "reason", "error"];
+    let facts = [
+        "config_type",
+        "action",
+        "change",
+        "exposed",
+        "tool",
+        "name",
+        "decision",
+        "status",
+        "channel",
+        "reason",
+        "error",
+    ];
     let mut shown: Vec<&str> = Vec::new();
     for text in facts.into_iter().filter_map(fact) {
         if !shown.contains(&text) {

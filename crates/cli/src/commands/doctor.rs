@@ -16,6 +16,7 @@ use preloop_types::config::{PinState, ServerStatus};
 use serde::Serialize;
 
 use crate::{
+    agent::CLIENT,
     cli::Global,
     client::Client,
     commands::{keys::whom, serve, version::OURS},
@@ -312,7 +313,9 @@ async fn administrators_that_call(client: &Client) -> Result<Vec<String>> {
     let keys: Vec<ApiKey> = client.get("/api/v1/auth/api-keys").await?;
     let query = ListAudit { action: Some("call.intent".to_owned()), limit: Some(1000), ..ListAudit::default() };
     let calls: Vec<AuditRecord> = client.list("/api/v1/audit-logs", &query).await?;
-    let called = |key: &&ApiKey| calls.iter().any(|call| call.api_key_id == Some(key.id));
+    // People try tools out with `preloop tools call`; that is no agent.
+    let by_hand = |call: &AuditRecord| call.details["client"].as_str().is_some_and(|name| name.starts_with(CLIENT));
+    let called = |key: &&ApiKey| calls.iter().any(|call| call.api_key_id == Some(key.id) && !by_hand(call));
     let administrators = keys.iter().filter(|key| key.revoked_at.is_none() && whom(&key.scopes) == "a person");
     Ok(administrators.filter(called).map(|key| format!("`{}`", key.name)).collect())
 }

@@ -168,7 +168,8 @@ impl Serve {
                 "The owner's API key, shown this once. It may do everything: never give it to an agent.\n\n  {}\n",
                 key.expose_secret()
             ))?;
-            match keep(&[local, url.clone()], key) {
+            let addresses = if local == url { vec![local] } else { vec![local, url.clone()] };
+            match keep(&addresses, key) {
                 Ok(path) => printer.say(&format!("Commands on this machine find it in `{path}`."))?,
                 Err(error) => warn(&format!("the key was not kept for commands on this machine: {error:#}")),
             }

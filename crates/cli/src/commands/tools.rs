@@ -63,7 +63,7 @@ struct Call {
     /// Its arguments, a JSON object; `-` reads them from the standard input
     #[arg(long, value_name = "JSON", default_value = "{}")]
     args: String,
-    /// Do not wait for a person: print the pending request instead
+    /// Wait for a person no longer than the server holds the call, then print the pending request
     #[arg(long)]
     no_wait: bool,
 }
