@@ -63,6 +63,8 @@ pub(super) struct Connection {
     pulse: Pulse,
     facts: ArcSwapOption<Facts>,
     scanning: AsyncMutex<()>,
+    /// When and why the last scan failed, if it did.
+    unread: Mutex<Option<(Instant, String)>>,
     offered: Mutex<Option<(u64, Instant, Arc<Offered>)>>,
     stop: CancellationToken,
 }
@@ -122,6 +124,7 @@ impl Connection {
             pulse: Pulse::default(),
             facts: ArcSwapOption::empty(),
             scanning: AsyncMutex::new(()),
+            unread: Mutex::new(None),
             offered: Mutex::new(None),
             stop: stop.clone(),
         });
@@ -171,9 +174,9 @@ impl Connection {
         if self.server.status == ServerStatus::Disabled {
             return Err(UpstreamError::Config(format!("server `{}` is disabled", self.server.name)));
         }
-        self.breaker.admit().map_err(UpstreamError::CircuitOpen)?;
-        let probe = Probe(Some(&self.breaker));
         let started = Instant::now();
+        self.breaker.admit(started).map_err(UpstreamError::CircuitOpen)?;
+        let probe = Probe(Some(&self.breaker));
         let cancelled = job.client.cancelled();
         let client_gone = cancelled.cancelled();
         let outcome = {
@@ -204,7 +207,7 @@ impl Connection {
                 self.pulse.ok(started.elapsed(), self.shared.store.now());
             }
             Err(error) if error.is_failure_of_server() => {
-                self.breaker.failed();
+                self.breaker.failed(Instant::now());
                 self.pulse.error(error.to_string());
             }
             // It answered, if only with an error.
@@ -325,9 +328,18 @@ impl Connection {
 
     /// Reads the server's tools and pins them.
     pub(super) async fn scan(&self, cause: Cause) -> Result<ScanReport, UpstreamError> {
+        let asked = Instant::now();
         let _one = self.scanning.lock().await;
-        if cause == Cause::Doubt && !self.changes.tools_stale() {
-            return Ok(ScanReport::default());
+        if cause == Cause::Doubt {
+            if !self.changes.tools_stale() {
+                return Ok(ScanReport::default());
+            }
+            // Whoever waited for a scan that failed does not try again one after the other.
+            if let Some((at, why)) = &*self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+                && *at > asked
+            {
+                return Err(UpstreamError::Connect(why.clone()));
+            }
         }
         if cause == Cause::Person {
             self.breaker.reset();
@@ -343,6 +355,7 @@ impl Connection {
             }
             Err(error) => {
                 self.changes.tools_unread();
+                *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.to_string()));
                 self.pulse.error(error.to_string());
                 catalogue::note_failure(&self.shared.store, self.account, &self.server, &self.explain(error)).await;
             }
@@ -430,12 +443,12 @@ impl Connection {
         {
             return Ok(offered);
         }
-        self.breaker.admit().map_err(UpstreamError::CircuitOpen)?;
         let started = Instant::now();
+        self.breaker.admit(started).map_err(UpstreamError::CircuitOpen)?;
         let read = self.read_offered().await;
         match &read {
             Ok(_) => self.breaker.succeeded(),
-            Err(error) if error.is_failure_of_server() => self.breaker.failed(),
+            Err(error) if error.is_failure_of_server() => self.breaker.failed(Instant::now()),
             Err(_) => self.breaker.abandoned(),
         }
         let (offered, tells) = read?;
@@ -499,7 +512,7 @@ impl Connection {
     pub(super) fn health(&self) -> Health {
         let stderr = self.peers.stderr.text();
         Health {
-            breaker: self.breaker.state(),
+            breaker: self.breaker.state(Instant::now()),
             failures: self.breaker.failures(),
             last_error: self.pulse.last_error(),
             last_ok_at: self.pulse.last_ok_at(),

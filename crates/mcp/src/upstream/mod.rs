@@ -31,6 +31,8 @@ mod rounds;
 mod sse;
 mod stdio;
 mod switchboard;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

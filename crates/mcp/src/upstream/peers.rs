@@ -145,7 +145,9 @@ impl Peers {
         if let Some(peer) = self.existing(want, owner) {
             return Ok(peer);
         }
-        let _one = self.connecting.lock().await;
+        // Sessions of several agents may be opened side by side; anything else is made once.
+        let one_more = self.sessional.load(Ordering::Acquire) && *owner != Owner::Control;
+        let _one = if one_more { None } else { Some(self.connecting.lock().await) };
         if let Some(peer) = self.existing(want, owner) {
             return Ok(peer);
         }
@@ -249,7 +251,7 @@ impl Peers {
         let Transport::Stdio { command, args, cwd, env } = &self.server.transport else {
             return Err(UpstreamError::Config("not a stdio server".to_owned()).into());
         };
-        self.restarts.admit()?;
+        self.restarts.admit(Instant::now())?;
         let program = stdio::Program {
             command,
             args,
@@ -311,7 +313,9 @@ impl Peers {
             }
             (Era::Legacy, true) => {
                 self.make_room()?;
-                self.sessions.insert(owner.clone(), Arc::clone(&peer));
+                if let Some(other) = self.sessions.insert(owner.clone(), Arc::clone(&peer)) {
+                    self.retire(&other);
+                }
                 !self.sessional.swap(true, Ordering::AcqRel)
             }
         };
