@@ -1,8 +1,8 @@
-//! How long a decision over 100 rules of one tool takes when only the last matches.
+//! How much processor time a decision over 100 rules of one tool takes when only the last matches.
 //!
 //! `cargo run --release -p preloop-policy --example decide_bench`
 
-use std::{hint::black_box, time::Instant};
+use std::{fs, hint::black_box, time::Instant};
 
 use preloop_policy::{Facts, Ruleset, RulesetInput};
 use preloop_types::{
@@ -26,8 +26,8 @@ fn main() -> Result<(), serde_json::Error> {
     for (name, language, condition) in [
         ("simple comparisons", Language::Simple, "args.amount > {n}"),
         ("CEL comparisons", Language::Cel, "args.amount > {n} && args.path.startsWith('/srv')"),
-        ("CEL, interpreted", Language::Cel, "size(args.tags) > {n}"),
-        ("CEL, loops", Language::Cel, "args.tags.exists(t, t == 'x{n}')"),
+        ("CEL sizes", Language::Cel, "size(args.tags) > {n}"),
+        ("CEL loops", Language::Cel, "args.tags.exists(t, t == 'x{n}')"),
     ] {
         let rules = (0..100).map(|at| {
             // Every rule asks; only the last, without a condition, matches.
@@ -81,11 +81,37 @@ fn measure(rules: Vec<AccessRule>, arguments: &RawValue) -> f64 {
         now: NOW,
         discovered_at: Some(NOW),
     };
-    let start = Instant::now();
-    for _ in 0..ROUNDS {
-        black_box(ruleset.decide(black_box(&facts)));
+    let run = || {
+        let start = Clock::start();
+        for _ in 0..ROUNDS {
+            black_box(ruleset.decide(black_box(&facts)));
+        }
+        start.elapsed_micros() / f64::from(ROUNDS)
+    };
+    (0..3).map(|_| run()).fold(f64::INFINITY, f64::min)
+}
+
+/// Processor time of this thread where the system tells, else wall time.
+struct Clock {
+    wall: Instant,
+    cpu_nanos: Option<f64>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: Instant::now(), cpu_nanos: cpu_nanos() }
     }
-    start.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS)
+
+    fn elapsed_micros(&self) -> f64 {
+        match (self.cpu_nanos, cpu_nanos()) {
+            (Some(start), Some(end)) => (end - start) / 1e3,
+            _ => self.wall.elapsed().as_secs_f64() * 1e6,
+        }
+    }
+}
+
+fn cpu_nanos() -> Option<f64> {
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
 
 fn rule(expression: Option<String>, language: Language) -> AccessRule {
