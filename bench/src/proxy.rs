@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Uri,
     body::Incoming,
-    header::{HOST, HeaderValue},
+    header::{HOST, HeaderName, HeaderValue, ORIGIN},
     service::service_fn,
 };
 use tokio::sync::Mutex;
@@ -54,10 +54,8 @@ async fn forward(
     if let Some(path) = &target.path {
         *request.uri_mut() = path.parse::<Uri>()?;
     }
-    // A caller that means this proxy means the server behind it; any other host is passed on for
-    // that server to judge.
-    if names_loopback(request.headers()) {
-        request.headers_mut().insert(HOST, HeaderValue::from_str(&target.addr.to_string())?);
+    for name in [HOST, ORIGIN] {
+        redirect(request.headers_mut(), &name, target.addr.port());
     }
     request.headers_mut().extend(target.headers.clone());
     let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
@@ -71,7 +69,14 @@ async fn forward(
     }
 }
 
-fn names_loopback(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    ["127.0.0.1:", "localhost:"].iter().any(|name| host.starts_with(name))
+/// A caller that means this proxy means the server behind it. Any other host is passed on for that
+/// server to judge.
+fn redirect(headers: &mut HeaderMap, name: &HeaderName, port: u16) {
+    let Some(meant) = headers.get(name).and_then(|meant| meant.to_str().ok()) else { return };
+    let Some((host, _)) = meant.rsplit_once(':') else { return };
+    if ["127.0.0.1", "localhost"].contains(&host.trim_start_matches("http://"))
+        && let Ok(redirected) = HeaderValue::from_str(&format!("{host}:{port}"))
+    {
+        headers.insert(name, redirected);
+    }
 }

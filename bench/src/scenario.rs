@@ -124,7 +124,8 @@ impl Scenario {
         let after = server.map(Process::cpu).transpose()?;
         // The warm-up ran at the same pace as the rest.
         let seconds = (pace.warm_up + pace.measured).as_secs_f64();
-        let cpu = before.zip(after).map(|(before, after)| after.saturating_sub(before).div_f64(outcome.per_second * seconds));
+        let cpu =
+            before.zip(after).map(|(before, after)| after.saturating_sub(before).div_f64(outcome.per_second * seconds));
         Ok(Measured { name: self.name.clone(), outcome, cpu })
     }
 }

@@ -36,6 +36,8 @@ async fn sdk_clients_see_through_preloop_what_they_see_directly() {
     for subject in subjects {
         let mut body = subject.target.clone();
         body["name"] = json!(subject.name);
+        // These clients declare nothing, and a server may offer more to one that does.
+        body["settings"] = json!({ "allow_sampling": false, "allow_elicitation": false, "allow_roots": false });
         if body.get("command").is_some() {
             body["transport"] = json!("stdio");
         }

@@ -164,12 +164,21 @@ impl Agent {
 
     /// Posts a raw body as this agent would, and gives the status and the body of the answer.
     pub async fn raw(&self, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> (StatusCode, String) {
+        self.try_raw(body, headers).await.unwrap()
+    }
+
+    /// The same, where the server may break the connection off.
+    pub async fn try_raw(
+        &self,
+        body: impl Into<reqwest::Body>,
+        headers: &[(&str, &str)],
+    ) -> Option<(StatusCode, String)> {
         let mut request = self.envelope(None, None).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.unwrap();
-        (response.status(), response.text().await.unwrap_or_default())
+        let response = request.send().await.ok()?;
+        Some((response.status(), response.text().await.ok()?))
     }
 
     fn message(&self, method: &str, mut params: Value, id: Option<u64>) -> Value {
