@@ -22,11 +22,15 @@ use serde_json::{Value, json};
 fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
-        let answer = serde_json::from_str(&line?).map_err(|error| error.to_string()).and_then(|case| eval(&case));
-        let answer = answer.map_or_else(|error| json!({"error": error}), |value| json!({"value": value}));
-        writeln!(out, "{answer}")?;
+        writeln!(out, "{}", answer(&line?))?;
     }
     Ok(())
+}
+
+/// The answer to one case.
+pub fn answer(line: &str) -> Value {
+    let answer = serde_json::from_str(line).map_err(|error| error.to_string()).and_then(|case| eval(&case));
+    answer.map_or_else(|error| json!({"error": error}), |value| json!({"value": value}))
 }
 
 fn eval(case: &Value) -> Result<Value, String> {

@@ -5,6 +5,9 @@
 //   NODE_DIR=<directory with @bufbuild/cel-spec installed> EVAL=target/debug/examples/cel_eval \
 //     node crates/policy/tests/cel/conformance.mjs
 //
+// `cases` as an argument prints the cases instead, `check` reads the answers from standard input:
+// so the test beside this file does it, without another program.
+//
 // "Core" cases need nothing that a policy over JSON arguments cannot meet: no protobuf messages or
 // enums, no partial evaluation, no extension library. They must all pass, except those listed in
 // misses.json with the reason; a listed case that passes must be taken off the list. VERBOSE=1
@@ -51,28 +54,35 @@ function spell(value) {
 }
 
 const all = [...cases(tests, [])];
-const run = spawnSync(path.resolve(process.env.EVAL), [], {
-  input: all.map(({ it }) => JSON.stringify({ expr: it.expr, bindings: it.bindings }) + '\n').join(''),
-  maxBuffer: 1 << 28,
-});
-const answers = run.stdout.toString().trim().split('\n').map((line) => JSON.parse(line));
-if (answers.length !== all.length) {
-  console.error(`the evaluator answered ${answers.length} of ${all.length} cases\n${run.stderr}`);
-  process.exit(1);
-}
+const questions = all.map(({ it }) => JSON.stringify({ expr: it.expr, bindings: it.bindings }) + '\n').join('');
+const mode = process.argv[2] ?? 'run';
+if (mode === 'cases') process.stdout.write(questions);
+else report();
 
-const passed = { core: 0, other: 0 }, total = { core: 0, other: 0 }, wrong = [];
-all.forEach(({ id, core, it }, at) => {
-  const answer = answers[at];
-  const wanted = it.value ?? it.typedResult?.result ?? { boolValue: true };
-  const pass = it.evalError || it.anyEvalErrors ? 'error' in answer : 'value' in answer && spell(answer.value) === spell(wanted);
-  const group = core ? 'core' : 'other';
-  total[group] += 1;
-  passed[group] += pass;
-  if (core && pass && id in misses) wrong.push(`${id}: passes; take it off misses.json`);
-  if (core && !pass && !(id in misses)) wrong.push(`${id}: ${it.expr}\n    wanted ${spell(wanted)}\n    got ${JSON.stringify(answer)}`);
-  if (!core && !pass && process.env.VERBOSE) console.log(`other ${id}: ${JSON.stringify(answer)}`);
-});
-wrong.forEach((line) => console.log(line));
-console.log(`cel: core ${passed.core}/${total.core} (${Object.keys(misses).length} known misses), other ${passed.other}/${total.other}`);
-process.exit(wrong.length ? 1 : 0);
+function report() {
+  const run = mode === 'check'
+    ? { stdout: readFileSync(0), stderr: '' }
+    : spawnSync(path.resolve(process.env.EVAL), [], { input: questions, maxBuffer: 1 << 28 });
+  const answers = run.stdout.toString().trim().split('\n').map((line) => JSON.parse(line));
+  if (answers.length !== all.length) {
+    console.error(`the evaluator answered ${answers.length} of ${all.length} cases\n${run.stderr}`);
+    process.exitCode = 1;
+    return;
+  }
+
+  const passed = { core: 0, other: 0 }, total = { core: 0, other: 0 }, wrong = [];
+  all.forEach(({ id, core, it }, at) => {
+    const answer = answers[at];
+    const wanted = it.value ?? it.typedResult?.result ?? { boolValue: true };
+    const pass = it.evalError || it.anyEvalErrors ? 'error' in answer : 'value' in answer && spell(answer.value) === spell(wanted);
+    const group = core ? 'core' : 'other';
+    total[group] += 1;
+    passed[group] += pass;
+    if (core && pass && id in misses) wrong.push(`${id}: passes; take it off misses.json`);
+    if (core && !pass && !(id in misses)) wrong.push(`${id}: ${it.expr}\n    wanted ${spell(wanted)}\n    got ${JSON.stringify(answer)}`);
+    if (!core && !pass && process.env.VERBOSE) console.log(`other ${id}: ${JSON.stringify(answer)}`);
+  });
+  wrong.forEach((line) => console.log(line));
+  console.log(`cel: core ${passed.core}/${total.core} (${Object.keys(misses).length} known misses), other ${passed.other}/${total.other}`);
+  process.exitCode = wrong.length ? 1 : 0;
+}
