@@ -307,9 +307,9 @@ impl Connection {
             Some(facts) => facts,
             None => self.load_facts().await?,
         };
-        let block = self.server.settings.pin == PinMode::Block;
+        let heeded = self.server.settings.pin != PinMode::Off;
         match facts.get(name) {
-            Some(tool) if tool.hash == *definition && (tool.usable || !block) => Ok(Arc::clone(tool)),
+            Some(tool) if tool.hash == *definition && (tool.usable || !heeded) => Ok(Arc::clone(tool)),
             _ => Err(UpstreamError::DefinitionChanged(name.to_owned())),
         }
     }
@@ -368,7 +368,8 @@ impl Connection {
         let peer = self.control().await?;
         // Connecting casts doubt on the tools, which the list read now removes.
         self.changes.reading_tools();
-        let listed = if peer.declares("/tools") { self.list("tools/list", "tools").await? } else { Vec::new() };
+        let listed =
+            if peer.declares("/tools") { self.list("tools/list", "tools", Excess::Refuse).await? } else { Vec::new() };
         let report =
             catalogue::store_scan(&self.shared.store, self.account, &self.server, peer.facts.clone(), listed).await?;
         self.load_facts().await?;
@@ -405,8 +406,17 @@ impl Connection {
         }
     }
 
+    /// A list that others can do without: empty where the server refuses to give it, as many do
+    /// with templates, which have no capability of their own.
+    async fn list_some(&self, method: &str, member: &str) -> Result<Vec<Arc<RawValue>>, UpstreamError> {
+        match self.list(method, member, Excess::Cut).await {
+            Err(UpstreamError::Rpc(_)) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
     /// All pages of a list.
-    async fn list(&self, method: &str, member: &str) -> Result<Vec<Arc<RawValue>>, UpstreamError> {
+    async fn list(&self, method: &str, member: &str, excess: Excess) -> Result<Vec<Arc<RawValue>>, UpstreamError> {
         let nobody = Peers::nobody();
         let mut items = Vec::new();
         let mut bytes = 0;
@@ -421,6 +431,11 @@ impl Connection {
             let next = read_page(method, member, &page, &mut items)?;
             bytes += page.get().len();
             if bytes > LIST_BYTES_MAX || items.len() > LIST_ITEMS_MAX {
+                if excess == Excess::Cut {
+                    tracing::warn!(server = %self.server.name, method, "the list is too long and was cut");
+                    items.truncate(LIST_ITEMS_MAX);
+                    return Ok(items);
+                }
                 return Err(UpstreamError::Protocol(format!(
                     "`{method}` gives more than {LIST_ITEMS_MAX} items or {LIST_BYTES_MAX} bytes"
                 )));
@@ -463,16 +478,11 @@ impl Connection {
         let peer = self.control().await?;
         let mut offered = Offered::default();
         if peer.declares("/resources") {
-            offered.resources = self.list("resources/list", "resources").await?;
-            offered.templates = match self.list("resources/templates/list", "resourceTemplates").await {
-                Ok(templates) => templates,
-                // Templates have no capability of their own.
-                Err(UpstreamError::Rpc(_)) => Vec::new(),
-                Err(error) => return Err(error),
-            };
+            offered.resources = self.list_some("resources/list", "resources").await?;
+            offered.templates = self.list_some("resources/templates/list", "resourceTemplates").await?;
         }
         if peer.declares("/prompts") {
-            offered.prompts = self.list("prompts/list", "prompts").await?;
+            offered.prompts = self.list_some("prompts/list", "prompts").await?;
         }
         let tells = |list: &str| !peer.declares(&format!("/{list}")) || peer.declares(&format!("/{list}/listChanged"));
         Ok((offered, tells("resources") && tells("prompts")))
@@ -527,6 +537,15 @@ impl Connection {
         self.stop.cancel();
         self.peers.close();
     }
+}
+
+/// What becomes of a list that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Excess {
+    /// What cannot be pinned as a whole is not pinned.
+    Refuse,
+    /// The beginning is better than nothing.
+    Cut,
 }
 
 /// Why a scan is made.

@@ -50,31 +50,35 @@ pub(super) fn decline(method: &str) -> Answer {
 }
 
 /// The capabilities a server is shown: what the agent declared and the server's settings let it
-/// use. Tasks are not the agent's to declare: we follow those ourselves.
+/// use. Tasks are not the agent's to declare: we follow those ourselves. JSON text, written on
+/// every modern request.
 pub(super) fn capabilities(declared: &Map<String, Value>, settings: &ServerSettings, tasks: bool) -> String {
-    let mut shown = Map::new();
+    let mut shown = String::from("{");
     for (name, value) in declared {
         match name.as_str() {
             "elicitation" if !settings.allow_elicitation => {}
             "sampling" if !settings.allow_sampling => {}
             "roots" if !settings.allow_roots => {}
-            "tasks" => {}
+            "tasks" | "extensions" => {}
             // A change of roots is not relayed, so it is not promised.
-            "roots" => drop(shown.insert(name.clone(), Value::Object(Map::new()))),
-            "extensions" => {
-                let mut extensions = value.as_object().cloned().unwrap_or_default();
-                extensions.remove(TASKS_EXTENSION);
-                if !extensions.is_empty() {
-                    shown.insert(name.clone(), Value::Object(extensions));
-                }
-            }
-            _ => drop(shown.insert(name.clone(), value.clone())),
+            "roots" => members::append(&mut shown, name, "{}"),
+            _ => members::append(&mut shown, name, &value.to_string()),
         }
     }
-    if tasks && let Value::Object(extensions) = shown.entry("extensions").or_insert_with(|| Value::Object(Map::new())) {
-        extensions.insert(TASKS_EXTENSION.to_owned(), Value::Object(Map::new()));
+    let theirs = declared.get("extensions").and_then(Value::as_object);
+    let mut extensions = String::from("{");
+    for (name, value) in theirs.into_iter().flatten().filter(|(name, _)| *name != TASKS_EXTENSION) {
+        members::append(&mut extensions, name, &value.to_string());
     }
-    if shown.is_empty() { "{}".to_owned() } else { Value::Object(shown).to_string() }
+    if tasks {
+        members::append(&mut extensions, TASKS_EXTENSION, "{}");
+    }
+    if extensions.len() > 1 {
+        extensions.push('}');
+        members::append(&mut shown, "extensions", &extensions);
+    }
+    shown.push('}');
+    shown
 }
 
 /// What a connection shared by several agents declares: all the settings allow. Whether the agent
@@ -121,4 +125,32 @@ impl Elicitation {
 fn label(params: &Arc<RawValue>, message: &str, server: &Server) -> Arc<RawValue> {
     let text = Value::String(format!("[{}] {message}", server.name)).to_string();
     members::replace(params, "message", &text).unwrap_or_else(|| Arc::clone(params))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_shown_what_it_may_use() {
+        let declared = json!({
+            "elicitation": {"form": {}}, "sampling": {}, "roots": {"listChanged": true}, "tasks": {"list": {}},
+            "experimental": {"x": 1},
+            "extensions": {"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {"a": [1]}},
+        });
+        let declared = declared.as_object().unwrap();
+        let mut settings = ServerSettings::default();
+        assert_eq!(
+            capabilities(declared, &settings, false),
+            r#"{"elicitation":{"form":{}},"experimental":{"x":1},"extensions":{"io.modelcontextprotocol/ui":{"a":[1]}}}"#
+        );
+        (settings.allow_elicitation, settings.allow_sampling, settings.allow_roots) = (false, true, true);
+        assert_eq!(
+            capabilities(declared, &settings, true),
+            r#"{"sampling":{},"roots":{},"experimental":{"x":1},"extensions":{"io.modelcontextprotocol/ui":{"a":[1]},"io.modelcontextprotocol/tasks":{}}}"#
+        );
+        assert_eq!(capabilities(&Map::new(), &settings, false), "{}");
+    }
 }

@@ -210,7 +210,7 @@ impl Http {
         &self,
         id: u64,
         response: reqwest::Response,
-        mut board: Option<Handset<'_>>,
+        board: Option<Handset<'_>>,
         exchange: &mut Exchange<'_>,
     ) -> Result<Response, Failure> {
         let mut events = EventStream::new(response, self.limit);
@@ -222,7 +222,7 @@ impl Http {
                     self.tell(answer.to_json()).await?;
                     continue;
                 }
-                message = from_board(&mut board) => {
+                message = from_board(board.as_ref()) => {
                     self.take(message, id, exchange).await?;
                     continue;
                 }
@@ -415,12 +415,9 @@ fn is(response: &reqwest::Response, kind: &str) -> bool {
     given.split(';').next().is_some_and(|given| given.trim().eq_ignore_ascii_case(kind))
 }
 
-async fn from_board(board: &mut Option<Handset<'_>>) -> Message {
+async fn from_board(board: Option<&Handset<'_>>) -> Message {
     match board {
-        Some(handset) => match handset.inbox.recv().await {
-            Some(message) => message,
-            None => std::future::pending().await,
-        },
+        Some(handset) => handset.inbox.take().await,
         None => std::future::pending().await,
     }
 }

@@ -88,12 +88,14 @@ impl Pipe {
                 biased;
                 response = &mut handset.reply => {
                     // Progress sent before the response is passed on before it.
-                    while let Ok(Message::Notification(notification)) = handset.inbox.try_recv() {
-                        exchange.notified(&notification)?;
+                    while let Some(message) = handset.inbox.try_take() {
+                        if let Message::Notification(notification) = message {
+                            exchange.notified(&notification)?;
+                        }
                     }
                     return Ok(response.map_err(|_| self.broken(true))??);
                 }
-                Some(message) = handset.inbox.recv() => match message {
+                message = handset.inbox.take() => match message {
                     Message::Notification(notification) => exchange.notified(&notification)?,
                     Message::Request(request) => {
                         if let Some(answer) = exchange.requested(request)? {

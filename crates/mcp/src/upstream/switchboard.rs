@@ -1,12 +1,12 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use preloop_types::KeyId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use crate::protocol::{Message, Notification, Request, Response};
 
@@ -25,9 +25,44 @@ pub(super) struct Switchboard {
 #[derive(Debug)]
 struct Line {
     reply: Option<oneshot::Sender<Result<Response, UpstreamError>>>,
-    inbox: mpsc::Sender<Message>,
+    inbox: Arc<Inbox>,
     /// On whose behalf; ours when absent.
     who: Option<KeyId>,
+}
+
+/// What waits to be looked at by a call. Costs next to nothing while it is empty, which it nearly
+/// always is.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    messages: Mutex<VecDeque<Message>>,
+    bell: Notify,
+}
+
+impl Inbox {
+    /// Gives the message back where there is no room.
+    fn put(&self, message: Message) -> Result<(), Message> {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        if messages.len() >= INBOX {
+            return Err(message);
+        }
+        messages.push_back(message);
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn try_take(&self) -> Option<Message> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// The next message. Safe to drop while waiting; for one taker.
+    pub(super) async fn take(&self) -> Message {
+        loop {
+            if let Some(message) = self.try_take() {
+                return message;
+            }
+            self.bell.notified().await;
+        }
+    }
 }
 
 /// A call's end of the line; hangs up when dropped.
@@ -36,7 +71,7 @@ pub(super) struct Handset<'a> {
     board: &'a Switchboard,
     id: u64,
     pub(super) reply: oneshot::Receiver<Result<Response, UpstreamError>>,
-    pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) inbox: Arc<Inbox>,
 }
 
 #[derive(Deserialize)]
@@ -53,9 +88,9 @@ impl Switchboard {
     /// Waits for the response to request `id`, and for what else concerns it.
     pub(super) fn open(&self, id: u64, who: Option<KeyId>) -> Handset<'_> {
         let (reply, reply_rx) = oneshot::channel();
-        let (inbox, inbox_rx) = mpsc::channel(INBOX);
-        self.lines().insert(id, Line { reply: Some(reply), inbox, who });
-        Handset { board: self, id, reply: reply_rx, inbox: inbox_rx }
+        let inbox = Arc::<Inbox>::default();
+        self.lines().insert(id, Line { reply: Some(reply), inbox: Arc::clone(&inbox), who });
+        Handset { board: self, id, reply: reply_rx, inbox }
     }
 
     /// Hands a message to whom it concerns. A request that concerns no call is answered here.
@@ -95,13 +130,14 @@ impl Switchboard {
                 let params = notification.params.as_deref().map_or("null", |params| params.get());
                 let token = serde_json::from_str::<Token<'_>>(params).ok();
                 let id = token.and_then(|token| token.token.get().trim_matches('"').parse::<u64>().ok());
-                id.and_then(|id| self.lines().get(&id).map(|line| line.inbox.clone()))
+                id.and_then(|id| self.lines().get(&id).map(|line| Arc::clone(&line.inbox)))
             }
             "notifications/message" => self.addressee(),
             _ => return self.changes.notified(&notification),
         };
-        if let Some(line) = line {
-            let _ = line.try_send(Message::Notification(notification));
+        if let Some(inbox) = line {
+            // An overfull inbox loses notifications: they are the server's to spend.
+            let _ = inbox.put(Message::Notification(notification));
         }
     }
 
@@ -109,28 +145,21 @@ impl Switchboard {
         if request.method == "ping" {
             return Some(unrelated(request));
         }
-        match self.addressee() {
-            None => Some(unrelated(request)),
-            Some(line) => match line.try_send(Message::Request(request)) {
-                Ok(()) => None,
-                Err(mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message)) => {
-                    match message {
-                        Message::Request(request) => Some(unrelated(request)),
-                        _ => None,
-                    }
-                }
-            },
+        let Some(inbox) = self.addressee() else { return Some(unrelated(request)) };
+        match inbox.put(Message::Request(request)) {
+            Err(Message::Request(request)) => Some(unrelated(request)),
+            _ => None,
         }
     }
 
-    /// The call that a message without an address is about: the newest, if all calls in flight are
-    /// made with one credential. With several, asking anyone could show one person's matter to
-    /// another.
-    fn addressee(&self) -> Option<mpsc::Sender<Message>> {
+    /// The call that a message without an address is about: the newest made for an agent, if all
+    /// such calls in flight are made with one credential. With several, asking anyone could show
+    /// one person's matter to another.
+    fn addressee(&self) -> Option<Arc<Inbox>> {
         let lines = self.lines();
-        let (_, newest) = lines.last_key_value()?;
-        newest.who?;
-        lines.values().all(|line| line.who == newest.who || line.who.is_none()).then(|| newest.inbox.clone())
+        let mut agents = lines.values().rev().filter(|line| line.who.is_some());
+        let newest = agents.next()?;
+        agents.all(|line| line.who == newest.who).then(|| Arc::clone(&newest.inbox))
     }
 
     fn lines(&self) -> MutexGuard<'_, BTreeMap<u64, Line>> {
@@ -141,5 +170,41 @@ impl Switchboard {
 impl Drop for Handset<'_> {
     fn drop(&mut self) {
         self.board.lines().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use preloop_types::{AccountId, ServerId, Timestamp};
+    use tokio::sync::broadcast;
+
+    use super::*;
+    use crate::protocol::Id;
+
+    fn question() -> Message {
+        Message::Request(Request { id: Id::number(1), method: "elicitation/create".to_owned(), params: None })
+    }
+
+    #[test]
+    fn a_question_without_an_address_never_reaches_somebody_else() {
+        let at = Timestamp::from_micros(0);
+        let (ann, bob) = (KeyId::new(at), KeyId::new(at));
+        let changes = Changes::new(AccountId::new(at), ServerId::new(at), broadcast::channel(1).0);
+        let board = Switchboard::new(Arc::new(changes));
+        assert!(board.route(question()).is_some(), "nobody is there: declined");
+
+        let one = board.open(1, Some(ann));
+        let _ours = board.open(2, None);
+        assert!(board.route(question()).is_none());
+        assert!(one.inbox.try_take().is_some());
+
+        let two = board.open(3, Some(ann));
+        assert!(board.route(question()).is_none());
+        assert!(one.inbox.try_take().is_none() && two.inbox.try_take().is_some(), "the newest of one credential");
+
+        let other = board.open(4, Some(bob));
+        assert!(board.route(question()).is_some(), "whose it is cannot be told");
+        drop(other);
+        assert!(board.route(question()).is_none());
     }
 }
