@@ -22,7 +22,10 @@ pub(crate) fn run() -> ExitCode {
 /// The checks that `cargo xtask test` makes too.
 pub(crate) fn checks(steps: &mut Steps) {
     steps.check("formatting", &mut cargo(&["fmt", "--all", "--check"]));
-    steps.check("lints", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    steps.check(
+        "lints",
+        &mut cargo(&["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]),
+    );
     steps.run("banned crates", banned_crates);
 }
 

@@ -164,6 +164,7 @@ words! {
 /// Knobs of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a permission of its own, spelled like this in the API")]
 pub struct ServerSettings {
     /// How exposed tool names are made.
     pub prefix: PrefixMode,
