@@ -4,6 +4,8 @@
 //! Without arguments: a fresh SQLite file and, where there is PostgreSQL, a throw-away cluster (which
 //! does not sync the disk: give a URL to measure a real one).
 
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
 use std::time::{Duration, Instant};
 
 use preloop_store::{NewOwner, Store, testing};
@@ -42,12 +44,11 @@ async fn measure(name: &str, store: &Store) {
         for task in tasks {
             waits.extend(task.await.unwrap_or_default());
         }
-        let (elapsed, cpu) = (begun.elapsed(), cpu_time() - cpu);
+        let (elapsed, cpu) = (begun.elapsed(), cpu_time().saturating_sub(cpu));
         let after = store.journal_stats();
         let (commits, records) = (after.commits - before.commits, (after.records - before.records).max(1));
         waits.sort_unstable();
         let wait = |part: usize| waits.get(waits.len() * part / 1000).copied().unwrap_or_default();
-        #[expect(clippy::cast_precision_loss)]
         let per_second = records as f64 / elapsed.as_secs_f64();
         println!(
             "  {appenders:>2} appenders: {per_second:>8.0} records/s, {:>5.1} records/commit, {:>5.1} us CPU/record, \
@@ -63,7 +64,8 @@ async fn measure(name: &str, store: &Store) {
 
 async fn append(store: Store, account: AccountId) -> Vec<Duration> {
     let end = Instant::now() + Duration::from_secs(SECONDS);
-    let body = format!(r#"{{"tool":"pay","args_hash":"{}","decision":"allow","text":"{}"}}"#, "0".repeat(64), "x".repeat(170));
+    let body =
+        format!(r#"{{"tool":"pay","args_hash":"{}","decision":"allow","text":"{}"}}"#, "0".repeat(64), "x".repeat(170));
     let mut waits = Vec::new();
     let subject = Subject { user: Some(UserId(Uuid::now_v7())), ..Subject::default() };
     while Instant::now() < end {

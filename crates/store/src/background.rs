@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a node counts as alive after its last heartbeat. Clocks of nodes may differ by less.
-pub(crate) const WRITER_LEASE: Duration = Duration::from_secs(60);
+pub(crate) const WRITER_LEASE: Duration = Duration::from_mins(1);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often the write-ahead log is moved into the database.
 const WAL_EVERY: Duration = Duration::from_millis(500);

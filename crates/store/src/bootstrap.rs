@@ -58,9 +58,9 @@ impl Store {
     pub async fn bootstrap(&self, owner: NewOwner) -> Result<Option<Owner>> {
         let account = AccountId::new(self.now());
         self.write(account, move |tx| {
-            Box::pin(async move {
-                if tx.is_first_account().await? { tx.furnish(owner).await.map(Some) } else { Ok(None) }
-            })
+            Box::pin(
+                async move { if tx.is_first_account().await? { tx.furnish(owner).await.map(Some) } else { Ok(None) } },
+            )
         })
         .await
     }
@@ -110,9 +110,9 @@ impl Tx<'_> {
         };
         self.insert_workflow(&workflow).await?;
         let made = |what, id: &dyn std::fmt::Display| json!({ "config_type": what, "action": "created", "id": id.to_string() });
-        self.note(EntryKind::ConfigChanged, user, made("account", &account))?;
-        self.note(EntryKind::ConfigChanged, user, made("user", &user))?;
-        self.note(EntryKind::ConfigChanged, user, made("approval_workflow", &workflow.id))?;
+        self.note(EntryKind::ConfigChanged, user, &made("account", &account))?;
+        self.note(EntryKind::ConfigChanged, user, &made("user", &user))?;
+        self.note(EntryKind::ConfigChanged, user, &made("approval_workflow", &workflow.id))?;
 
         let mut key_id = None;
         if let Some(NewKey { name, hash, prefix, scopes }) = key {
@@ -136,13 +136,13 @@ impl Tx<'_> {
                 created_at: now,
             })
             .await?;
-            self.note(EntryKind::KeyChanged, user, body)?;
+            self.note(EntryKind::KeyChanged, user, &body)?;
         }
         Ok(Owner { account, user, key: key_id })
     }
 
-    fn note(&mut self, kind: EntryKind, user: UserId, body: Value) -> Result<()> {
-        let body = to_raw_value(&body).map_err(|error| Error::Invalid(error.to_string()))?;
+    fn note(&mut self, kind: EntryKind, user: UserId, body: &Value) -> Result<()> {
+        let body = to_raw_value(body).map_err(|error| Error::Invalid(error.to_string()))?;
         let subject = Subject { user: Some(user), ..Subject::default() };
         self.record(Entry { account: self.account(), kind, call: None, subject, body, payload: None });
         Ok(())

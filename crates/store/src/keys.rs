@@ -51,7 +51,9 @@ fn hkdf(key: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }
 

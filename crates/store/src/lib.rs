@@ -36,8 +36,8 @@ mod workflows;
 pub use account::{AccountStore, View};
 pub use api_keys::{FoundKey, KeyRow};
 pub use approvals::{
-    Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus, Claim, Execution, ExecutionState, Joined,
-    NewApproval, Requester, TokenGrant, VoteCast, VoteOutcome, Voter,
+    Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus, Claim, Execution, ExecutionState, Joined, NewApproval,
+    Requester, TokenGrant, VoteCast, VoteOutcome, Voter,
 };
 pub use bootstrap::{NewKey, NewOwner, Owner};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -74,9 +74,9 @@ impl Store {
     /// Ends sessions last seen before `before`, of every account; how many.
     pub async fn delete_stale_mcp_sessions(&self, before: Timestamp) -> Result<u64> {
         self.write_any(move |tx| {
-            Box::pin(async move {
-                execute!(tx.conn, "DELETE FROM mcp_sessions WHERE last_seen_at < $1", before.micros())
-            })
+            Box::pin(
+                async move { execute!(tx.conn, "DELETE FROM mcp_sessions WHERE last_seen_at < $1", before.micros()) },
+            )
         })
         .await
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How long a delivery is its taker's before somebody else may take it.
-const TAKEN_FOR: Duration = Duration::from_secs(60);
+const TAKEN_FOR: Duration = Duration::from_mins(1);
 /// Largest payload.
 const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 /// Most deliveries of one account that wait.

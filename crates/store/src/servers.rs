@@ -6,9 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Result, SecretOwner, Tx, View,
-    db::{
-        at, execute, fetch_all, fetch_optional, found, from_json, json, micros, opt_from_json, opt_json, row, word,
-    },
+    db::{at, execute, fetch_all, fetch_optional, found, from_json, json, micros, opt_from_json, opt_json, row, word},
 };
 
 row! {

@@ -4,6 +4,8 @@
 //! from a throw-away cluster made of the binaries on this machine, once per test process. Where there
 //! is neither, PostgreSQL tests say so and pass, or fail if `PRELOOP_TEST_STRICT=1`.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up fails")]
+
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
@@ -30,7 +32,6 @@ macro_rules! each_store {
     ($($(#[$meta:meta])* async fn $name:ident($store:ident) $body:block)*) => {$(
         $(#[$meta])*
         mod $name {
-            #[allow(unused_imports)]
             use super::*;
 
             async fn run_on($store: $crate::testing::TestStore) $body

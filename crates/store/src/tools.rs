@@ -105,8 +105,13 @@ impl View<'_> {
                    WHERE account_id = $1 AND ($2 IS NULL OR tool_id = $2) ORDER BY tool_id, id";
         let tool = tool.map(|id| id.0);
         let rows = fetch_all!(self.conn, (Uuid, Uuid, String, String, String, String), sql, account, tool)?;
-        let finding = |(id, tool, kind, severity, detail, state)| {
-            Finding { id, tool: ToolId(tool), kind, severity, detail, state }
+        let finding = |(id, tool, kind, severity, detail, state)| Finding {
+            id,
+            tool: ToolId(tool),
+            kind,
+            severity,
+            detail,
+            state,
         };
         Ok(rows.into_iter().map(finding).collect())
     }

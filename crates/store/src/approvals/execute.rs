@@ -19,7 +19,7 @@ impl Tx<'_> {
                    AND execute_before > $5 RETURNING *";
         let (until, now) = (lease_until.micros(), now.micros());
         let row = fetch_optional!(self.conn, ApprovalRow, sql, account.0, id.0, writer.0, until, now)?;
-        if let Some(claimed) = self.to_approval(row).await? {
+        if let Some(claimed) = self.read_approval(row).await? {
             self.emit(Event::ApprovalChanged { account, id });
             return Ok(Claim::Claimed(claimed));
         }
@@ -73,8 +73,10 @@ impl Tx<'_> {
                    AND lease_until <= $2 ORDER BY lease_until LIMIT $3) \
                    AND account_id = $1 AND execution = 'claimed' AND lease_until <= $2 RETURNING *";
         let rows = fetch_all!(self.conn, ApprovalRow, sql, account.0, now.micros(), SWEEP_MAX)?;
-        let abandoned = self.to_approvals(rows).await?;
-        abandoned.iter().for_each(|approval| self.emit(Event::ApprovalChanged { account, id: approval.id }));
+        let abandoned = self.read_approvals(rows).await?;
+        for approval in &abandoned {
+            self.emit(Event::ApprovalChanged { account, id: approval.id });
+        }
         Ok(abandoned)
     }
 

@@ -15,7 +15,8 @@ impl Store {
     pub async fn approval_by_token(&self, id: ApprovalId, token_hash: &Hash) -> Result<Option<TokenGrant>> {
         let mut reader = self.reader().await?;
         let mut conn = reader.conn();
-        let sql = "SELECT account_id, user_id, recipient FROM approval_tokens WHERE token_hash = $1 AND approval_id = $2";
+        let sql =
+            "SELECT account_id, user_id, recipient FROM approval_tokens WHERE token_hash = $1 AND approval_id = $2";
         let row = fetch_optional!(conn, (Uuid, Option<Uuid>, String), sql, &token_hash.0[..], id.0)?;
         let Some((account, user, recipient)) = row else { return Ok(None) };
         let mut view = View::new(conn, AccountId(account), self.vault());
@@ -24,15 +25,17 @@ impl Store {
     }
 }
 
+/// Type, detail, comment, actor, time.
+type EventRow = (String, Option<String>, Option<String>, Option<Uuid>, i64);
+
 impl View<'_> {
     /// A request's history, oldest first.
     pub async fn approval_events(&mut self, id: ApprovalId) -> Result<Vec<ApprovalEvent>> {
         let account = self.account().0;
         let sql = "SELECT event_type, detail, comment, actor_id, at FROM approval_events \
                    WHERE approval_id = $2 AND account_id = $1 ORDER BY id LIMIT $3";
-        type Row = (String, Option<String>, Option<String>, Option<Uuid>, i64);
-        let rows = fetch_all!(self.conn, Row, sql, account, id.0, EVENTS_MAX)?;
-        let line = |(event_type, detail, comment, actor, time): Row| ApprovalEvent {
+        let rows = fetch_all!(self.conn, EventRow, sql, account, id.0, EVENTS_MAX)?;
+        let line = |(event_type, detail, comment, actor, time): EventRow| ApprovalEvent {
             event_type,
             detail,
             comment,

@@ -42,7 +42,7 @@ impl View<'_> {
         let account = self.account().0;
         let sql = "SELECT * FROM approvals WHERE account_id = $1 AND id = $2";
         let row = fetch_optional!(self.conn, ApprovalRow, sql, account, id.0)?;
-        self.to_approval(row).await
+        self.read_approval(row).await
     }
 
     /// Requests, newest first.
@@ -55,7 +55,7 @@ impl View<'_> {
         let (limit, skip) = (i64::from(filter.limit.min(PAGE_MAX)), i64::from(filter.skip));
         let key = filter.requester_key.map(|id| id.0);
         let rows = fetch_all!(self.conn, ApprovalRow, sql, account, &statuses[..], key, limit, skip)?;
-        self.to_approvals(rows).await
+        self.read_approvals(rows).await
     }
 
     /// Refuses another tenant's request like one that does not exist.
@@ -84,7 +84,7 @@ impl Tx<'_> {
         let sql = "SELECT * FROM approvals WHERE account_id = $1 AND dedupe_key = $2";
         let row = fetch_optional!(self.conn, ApprovalRow, sql, account.0, &dedupe.0[..])?;
         // Another node may have closed it between the two statements.
-        let approval = self.to_approval(row).await?.ok_or(Error::Busy)?;
+        let approval = self.read_approval(row).await?.ok_or(Error::Busy)?;
         Ok(Joined { approval, created: false })
     }
 

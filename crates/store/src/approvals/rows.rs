@@ -112,7 +112,7 @@ impl ApprovalRow {
 }
 
 impl View<'_> {
-    pub(super) async fn to_approvals(&mut self, rows: Vec<ApprovalRow>) -> Result<Vec<Approval>> {
+    pub(super) async fn read_approvals(&mut self, rows: Vec<ApprovalRow>) -> Result<Vec<Approval>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -120,8 +120,8 @@ impl View<'_> {
         rows.into_iter().map(|row| row.into_approval(&sealer)).collect()
     }
 
-    pub(super) async fn to_approval(&mut self, row: Option<ApprovalRow>) -> Result<Option<Approval>> {
-        Ok(self.to_approvals(row.into_iter().collect()).await?.pop())
+    pub(super) async fn read_approval(&mut self, row: Option<ApprovalRow>) -> Result<Option<Approval>> {
+        Ok(self.read_approvals(row.into_iter().collect()).await?.pop())
     }
 }
 

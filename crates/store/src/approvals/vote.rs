@@ -29,7 +29,7 @@ impl Tx<'_> {
         let sql = "UPDATE approvals SET status = 'pending' \
                    WHERE account_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $3 RETURNING *";
         let row = fetch_optional!(self.conn, ApprovalRow, sql, account.0, id.0, now.micros())?;
-        let Some(mut approval) = self.to_approval(row).await? else {
+        let Some(mut approval) = self.read_approval(row).await? else {
             return Ok(match self.approval(id).await? {
                 None => VoteOutcome::NotFound,
                 Some(approval) if has_voted(&approval) => VoteOutcome::AlreadyVoted(approval),
@@ -87,8 +87,10 @@ impl Tx<'_> {
                    AND expires_at <= $2 ORDER BY expires_at LIMIT $3) \
                    AND account_id = $1 AND status = 'pending' AND expires_at <= $2 RETURNING *";
         let rows = fetch_all!(self.conn, ApprovalRow, sql, account.0, now.micros(), SWEEP_MAX)?;
-        let expired = self.to_approvals(rows).await?;
-        expired.iter().for_each(|approval| self.emit(Event::ApprovalChanged { account, id: approval.id }));
+        let expired = self.read_approvals(rows).await?;
+        for approval in &expired {
+            self.emit(Event::ApprovalChanged { account, id: approval.id });
+        }
         Ok(expired)
     }
 

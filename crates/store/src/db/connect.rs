@@ -1,4 +1,10 @@
-use std::{fs, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use preloop_types::WriterId;
 use sqlx::{
@@ -44,9 +50,7 @@ impl Db {
             Ok((open_postgres(url).await?, None))
         } else {
             // Not repeated: it may hold a password.
-            Err(Error::Options(
-                "the database URL is neither `sqlite:///path/to/file.db` nor `postgres://…`".to_owned(),
-            ))
+            Err(Error::Options("the database URL is neither `sqlite:///path/to/file.db` nor `postgres://…`".to_owned()))
         }
     }
 
@@ -78,8 +82,10 @@ impl Db {
             let key = (high ^ low).cast_signed();
             // A connection that broke a moment ago may still be dying on the server.
             for _ in 0..20 {
-                let (taken,) =
-                    sqlx::query_as::<_, (bool,)>("SELECT pg_try_advisory_lock($1)").bind(key).fetch_one(&mut *conn).await?;
+                let (taken,) = sqlx::query_as::<_, (bool,)>("SELECT pg_try_advisory_lock($1)")
+                    .bind(key)
+                    .fetch_one(&mut *conn)
+                    .await?;
                 if taken {
                     return Ok(link);
                 }
@@ -136,7 +142,7 @@ impl Listener {
 async fn open_sqlite(url: &str) -> Result<(Db, Lock)> {
     let options = SqliteConnectOptions::from_str(url)?.disable_statement_logging();
     let file = options.get_filename().to_owned();
-    let lock = lock(file.clone().into_os_string().into())?;
+    let lock = lock(&file)?;
     create_private(&file)?;
 
     let options = options.busy_timeout(PATIENCE).foreign_keys(true).pragma("temp_store", "memory");
@@ -162,8 +168,7 @@ async fn open_postgres(url: &str) -> Result<Db> {
         .map_err(|_| Error::Options("the PostgreSQL URL cannot be read".to_owned()))?
         .application_name("preloop")
         .disable_statement_logging();
-    let readers =
-        PoolOptions::new().max_connections(8).acquire_timeout(PATIENCE).connect_lazy_with(options.clone());
+    let readers = PoolOptions::new().max_connections(8).acquire_timeout(PATIENCE).connect_lazy_with(options.clone());
     let options = options.options([("synchronous_commit", "on"), ("lock_timeout", "5s"), ("statement_timeout", "30s")]);
     let mut link = PgConnection::connect_with(&options).await?;
     migrate::postgres().run(&mut link).await?;
@@ -171,8 +176,8 @@ async fn open_postgres(url: &str) -> Result<Db> {
     Ok(Db::Pg { readers, options })
 }
 
-fn lock(database: PathBuf) -> Result<Lock> {
-    let mut path = database.clone().into_os_string();
+fn lock(database: &Path) -> Result<Lock> {
+    let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
     let failed = |source| Error::File { path: path.display().to_string(), source: Arc::new(source) };
@@ -188,7 +193,7 @@ fn lock(database: PathBuf) -> Result<Lock> {
 }
 
 /// Creates the file readable by its owner only; SQLite gives its companions the same mode.
-fn create_private(file: &std::path::Path) -> Result<()> {
+fn create_private(file: &Path) -> Result<()> {
     let mut options = fs::OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]

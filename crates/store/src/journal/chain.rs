@@ -101,7 +101,7 @@ impl Chain {
             (EntryKind::CallOutcome, Some(call)) => self.open.end(call),
             _ => {}
         }
-        let row = Row { chain_id: self.id, seq, at, prev_hash: self.head, row_hash, entry };
+        let row = Row { chain_id: self.id, seq, at, prev_hash: self.head, own_hash: row_hash, entry };
         (self.next_seq, self.last_at, self.head) = (seq + 1, at, row_hash);
         self.seal_later(&row_hash);
         (Receipt { seq, at }, row)

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::stream::{self, BoxStream, StreamExt as _};
-use preloop_types::{Hash, WriterId};
+use preloop_types::{Hash, Timestamp, WriterId};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -147,9 +147,10 @@ impl View<'_> {
         mut checkpoints: Vec<Checkpoint>,
         options: &ExportOptions,
     ) -> Result<Option<Part>> {
-        let since = options.since.map_or(i64::MIN, |at| at.micros());
-        let until = options.until.map_or(i64::MAX, |at| at.micros());
-        let sql = "SELECT MIN(seq), MAX(seq) FROM records WHERE account_id = $1 AND chain_id = $2 AND at >= $3 AND at < $4";
+        let since = options.since.map_or(i64::MIN, Timestamp::micros);
+        let until = options.until.map_or(i64::MAX, Timestamp::micros);
+        let sql =
+            "SELECT MIN(seq), MAX(seq) FROM records WHERE account_id = $1 AND chain_id = $2 AND at >= $3 AND at < $4";
         let account = self.account().0;
         let row = fetch_optional!(self.conn, (Option<i64>, Option<i64>), sql, account, id, since, until)?;
         let (first, last) = match row {
@@ -213,20 +214,14 @@ impl<'a> Rows<'a> {
     }
 
     async fn next(&mut self) -> Result<Option<(Record, Option<&'a Checkpoint>)>> {
-        let record = match self.page.next() {
-            Some(record) => record,
-            None => {
-                let store = self.account.store();
-                let mut reader = store.reader().await?;
-                let mut view = View::new(reader.conn(), self.account.id(), store.vault());
-                let page = view.chain_page(self.part.id, self.next_seq, self.part.span.last_seq, PAGE).await?;
-                self.page = page.into_iter();
-                match self.page.next() {
-                    Some(record) => record,
-                    None => return Ok(None),
-                }
-            }
-        };
+        if self.page.as_slice().is_empty() {
+            let store = self.account.store();
+            let mut reader = store.reader().await?;
+            let mut view = View::new(reader.conn(), self.account.id(), store.vault());
+            let page = view.chain_page(self.part.id, self.next_seq, self.part.span.last_seq, PAGE).await?;
+            self.page = page.into_iter();
+        }
+        let Some(record) = self.page.next() else { return Ok(None) };
         self.next_seq = record.seq + 1;
         let ends_here = self.checkpoints.as_slice().first().is_some_and(|made| made.last_seq <= record.seq);
         let checkpoint = if ends_here { self.checkpoints.next() } else { None };

@@ -21,7 +21,7 @@ pub(super) struct Row {
     pub(super) seq: u64,
     pub(super) at: Timestamp,
     pub(super) prev_hash: Hash,
-    pub(super) row_hash: Hash,
+    pub(super) own_hash: Hash,
     pub(super) entry: Prepared,
 }
 
@@ -45,7 +45,7 @@ const COLUMN_COUNT: usize = 15;
 
 async fn sqlite(conn: &mut SqliteConnection, rows: Vec<Row>) -> Result<()> {
     let mut query = sqlx::query(sqlite_statement(rows.len()));
-    for Row { chain_id, seq, at, prev_hash, row_hash, entry } in rows {
+    for Row { chain_id, seq, at, prev_hash, own_hash, entry } in rows {
         query = query
             .bind(chain_id)
             .bind(signed(seq))
@@ -60,7 +60,7 @@ async fn sqlite(conn: &mut SqliteConnection, rows: Vec<Row>) -> Result<()> {
             .bind(entry.body)
             .bind(entry.payload_hash.map(|hash| hash.0.to_vec()))
             .bind(prev_hash.0.to_vec())
-            .bind(row_hash.0.to_vec())
+            .bind(own_hash.0.to_vec())
             .bind(entry.payload);
     }
     query.execute(conn).await?;
@@ -77,7 +77,13 @@ fn sqlite_statement(rows: usize) -> &'static str {
         let mut sql = format!("INSERT INTO records ({COLUMNS}) SELECT * FROM (VALUES ");
         for place in 0..places {
             for column in 1..=COLUMN_COUNT {
-                let lead = if column > 1 { ", " } else if place > 0 { "), (" } else { "(" };
+                let lead = if column > 1 {
+                    ", "
+                } else if place > 0 {
+                    "), ("
+                } else {
+                    "("
+                };
                 let _ = write!(sql, "{lead}${}", place * COLUMN_COUNT + column);
             }
         }
@@ -111,7 +117,7 @@ async fn postgres(conn: &mut PgConnection, rows: Vec<Row>) -> Result<()> {
         payload: Vec<Option<Vec<u8>>>,
     }
     let mut columns = Columns::default();
-    for Row { chain_id, seq, at, prev_hash, row_hash, entry } in rows {
+    for Row { chain_id, seq, at, prev_hash, own_hash, entry } in rows {
         columns.chain.push(chain_id);
         columns.seq.push(signed(seq));
         columns.account.push(entry.account.0);
@@ -125,7 +131,7 @@ async fn postgres(conn: &mut PgConnection, rows: Vec<Row>) -> Result<()> {
         columns.body.push(entry.body);
         columns.payload_hash.push(entry.payload_hash.map(|hash| hash.0.to_vec()));
         columns.prev_hash.push(prev_hash.0.to_vec());
-        columns.row_hash.push(row_hash.0.to_vec());
+        columns.row_hash.push(own_hash.0.to_vec());
         columns.payload.push(entry.payload);
     }
     sqlx::query(STATEMENT)

@@ -193,9 +193,6 @@ impl Counters {
     }
 
     pub(crate) fn stats(&self) -> JournalStats {
-        JournalStats {
-            commits: self.commits.load(Ordering::Relaxed),
-            records: self.records.load(Ordering::Relaxed),
-        }
+        JournalStats { commits: self.commits.load(Ordering::Relaxed), records: self.records.load(Ordering::Relaxed) }
     }
 }

@@ -1,6 +1,6 @@
 //! Reading the journal back: pages of records, payloads, checkpoints, proofs of inclusion.
 
-use preloop_types::{AccountId, CallId, EntryKind, Hash, KeyId, SessionId, Subject, UserId, WriterId};
+use preloop_types::{AccountId, CallId, EntryKind, Hash, KeyId, SessionId, Subject, Timestamp, UserId, WriterId};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -36,7 +36,8 @@ impl RecordRow {
                 agent: self.agent_id.map(preloop_types::AgentId),
                 session: self.session_id.map(SessionId),
             },
-            body: RawValue::from_string(self.body).map_err(|error| Error::Damaged(format!("a journal body: {error}")))?,
+            body: RawValue::from_string(self.body)
+                .map_err(|error| Error::Damaged(format!("a journal body: {error}")))?,
             payload_hash: self.payload_hash.as_deref().map(hash).transpose()?,
             prev_hash: hash(&self.prev_hash)?,
             row_hash: hash(&self.row_hash)?,
@@ -72,7 +73,7 @@ impl View<'_> {
         // A text to search in, because the two databases bind lists differently.
         let kinds: String = filter.kinds.iter().fold(String::new(), |all, kind| all + "," + kind.as_str() + ",");
         let (since, until) =
-            (filter.since.map_or(i64::MIN, |t| t.micros()), filter.until.map_or(i64::MAX, |t| t.micros()));
+            (filter.since.map_or(i64::MIN, Timestamp::micros), filter.until.map_or(i64::MAX, Timestamp::micros));
         let limit = i64::from(filter.limit.min(PAGE_MAX));
         let sql = match (filter.call.is_some(), newest_first) {
             (false, true) => select_records!(

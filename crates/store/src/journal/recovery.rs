@@ -52,8 +52,9 @@ impl Store {
         for orphan in orphans {
             let Orphan { chain, account, head, own } = orphan;
             loop {
-                let page =
-                    self.write(INSTANCE, move |tx| Box::pin(async move { tx.settle_page(chain, account, head, own).await }));
+                let page = self.write(INSTANCE, move |tx| {
+                    Box::pin(async move { tx.settle_page(chain, account, head, own).await })
+                });
                 match page.await {
                     Ok(0) => break,
                     Ok(page) => settled += page,
@@ -93,7 +94,8 @@ impl Tx<'_> {
         }
         // The writer moves its own chains along with their checkpoints.
         if !own {
-            let next = if open.len() < usize::try_from(PAGE).unwrap_or(0) { head + 1 } else { open[open.len() - 1].0 + 1 };
+            let next =
+                if open.len() < usize::try_from(PAGE).unwrap_or(0) { head + 1 } else { open[open.len() - 1].0 + 1 };
             execute!(self.conn, "UPDATE chains SET settled_seq = $2 WHERE id = $1", chain, next)?;
         }
         Ok(open.len() as u64)

@@ -137,18 +137,18 @@ impl Writer {
         let mut tick = time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let closing = loop {
-            let first = match self.ahead.take() {
-                Some(item) => Some(item),
-                None => tokio::select! {
-                    item = self.queue.recv() => item,
-                    _ = tick.tick() => {
-                        self.seal_due();
-                        if !self.sealed.is_empty() {
-                            self.commit(VecDeque::new()).await;
-                        }
-                        continue;
+            let ahead = self.ahead.take();
+            let first = tokio::select! {
+                biased;
+                item = async { ahead }, if ahead.is_some() => item,
+                item = self.queue.recv() => item,
+                _ = tick.tick() => {
+                    self.seal_due();
+                    if !self.sealed.is_empty() {
+                        self.commit(VecDeque::new()).await;
                     }
-                },
+                    continue;
+                }
             };
             match first {
                 None => break None,
@@ -197,7 +197,9 @@ impl Writer {
         let mut replies = Vec::with_capacity(batch.len());
         match self.transact(&mut batch, &mut replies).await {
             Ok(events) => {
-                replies.into_iter().for_each(|reply| reply.send(Ok(())));
+                for reply in replies {
+                    reply.send(Ok(()));
+                }
                 for event in events {
                     // Nobody has to listen.
                     let _ = self.shared.events.send(event);
@@ -208,7 +210,9 @@ impl Writer {
                 self.chains.clear();
                 self.sealed.clear();
                 self.roll_back().await;
-                replies.into_iter().for_each(|reply| reply.send(Err(error.clone())));
+                for reply in replies {
+                    reply.send(Err(error.clone()));
+                }
                 for item in batch {
                     match item {
                         Item::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
@@ -246,9 +250,9 @@ impl Writer {
         // A batch of nothing but records is one statement, which is a transaction of its own.
         let single = self.sealed.is_empty()
             && batch.len() <= ROWS_MAX
-            && batch.iter().all(
-                |item| matches!(item, Item::Append { entry, .. } if self.chains.contains_key(&entry.account)),
-            );
+            && batch
+                .iter()
+                .all(|item| matches!(item, Item::Append { entry, .. } if self.chains.contains_key(&entry.account)));
         if !single {
             begin(&mut conn).await?;
         }

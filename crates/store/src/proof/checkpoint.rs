@@ -29,6 +29,7 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Signs; whatever `signature` held is replaced.
+    #[must_use]
     pub fn sign(mut self, key: &SigningKey) -> Self {
         self.signature = hex::encode(key.sign(&self.statement()).to_bytes());
         self

@@ -60,7 +60,9 @@ pub(crate) fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
 /// The root over `leaves`.
 pub(crate) fn root(leaves: &[Hash]) -> Hash {
     let mut tree = Tree::default();
-    leaves.iter().for_each(|data| tree.push(data));
+    for data in leaves {
+        tree.push(data);
+    }
     tree.root()
 }
 

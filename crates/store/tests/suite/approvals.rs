@@ -65,7 +65,7 @@ each_store! {
         assert_eq!((approval.call, &approval.tool, &approval.requester), (new.call, &new.tool, &new.requester));
         assert_eq!(approval.arguments().unwrap().get(), r#"{"amount" : 5}"#);
         assert_eq!((approval.status, approval.execution.state), (ApprovalStatus::Pending, ExecutionState::None));
-        assert_eq!(approval.expires_at, store.now() + Duration::from_secs(300));
+        assert_eq!(approval.expires_at, store.now() + Duration::from_mins(5));
         assert_eq!(approval.approvers, people(2));
         assert!(!format!("{approval:?}").contains("amount"), "arguments are not shown by accident");
         let found = store.account(account).approvals(ApprovalFilter {
@@ -109,11 +109,11 @@ each_store! {
         vote(&store, account, first, people(1)[0], false).await;
         let second = ask(&store, account, &new()).await;
         assert!(second.created, "declined");
-        store.clock().advance(Duration::from_secs(300));
+        store.clock().advance(Duration::from_mins(5));
         let third = ask(&store, account, &new()).await;
         assert!(third.created, "past its deadline, though not swept yet");
         vote(&store, account, third.approval.id, people(1)[0], true).await;
-        store.clock().advance(Duration::from_secs(600));
+        store.clock().advance(Duration::from_mins(10));
         assert!(ask(&store, account, &new()).await.created, "approved too long ago to be carried out");
     }
 
@@ -180,7 +180,7 @@ each_store! {
     async fn a_late_vote_does_not_count(store) {
         let account = store.owner("ann").await.account;
         let id = ask(&store, account, &new_approval(people(1), 1, "{}")).await.approval.id;
-        store.clock().advance(Duration::from_secs(300));
+        store.clock().advance(Duration::from_mins(5));
         assert!(matches!(vote(&store, account, id, people(1)[0], true).await, VoteOutcome::Closed(_)));
         assert_eq!(store.due_approvals(store.now()).await.unwrap(), [account]);
         let (expired, _) = sweep(&store, account).await.unwrap();
@@ -245,7 +245,7 @@ each_store! {
     async fn an_approval_does_not_hold_for_ever(store) {
         let account = store.owner("ann").await.account;
         let id = approved(&store, account).await.id;
-        store.clock().advance(Duration::from_secs(600));
+        store.clock().advance(Duration::from_mins(10));
         assert!(matches!(claim(&store, account, id).await, Claim::TooLate));
     }
 

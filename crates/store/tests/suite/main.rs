@@ -1,5 +1,7 @@
 //! The store's suite: the same tests against SQLite and PostgreSQL, through the public face.
 
+#![allow(clippy::unwrap_used, clippy::assigning_clones, reason = "tests say what they mean in the shortest way")]
+
 mod approvals;
 mod crash;
 mod faults;
@@ -102,8 +104,8 @@ fn new_approval(approvers: Vec<UserId>, required: u32, arguments: &str) -> NewAp
         approvers,
         require_reason: false,
         async_mode: false,
-        window: std::time::Duration::from_secs(300),
-        execute_within: std::time::Duration::from_secs(600),
+        window: std::time::Duration::from_mins(5),
+        execute_within: std::time::Duration::from_mins(10),
         policy_version: "v1".to_owned(),
         rule_context: RawJson(to_raw_value(&serde_json::json!({"rule": 1})).unwrap()),
         shown_hash: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use preloop_store::{Claim, Error, Event, RecordFilter, Store, StoreOptions, testing};
-use preloop_types::{EntryKind, UserId, WriterId};
+use preloop_types::{EntryKind, UserId, WriterId, config::Defaults};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ async fn nodes_hear_each_other_and_share_a_journal() {
     // It listens once it has told everybody to look again.
     assert_eq!(timeout(Duration::from_secs(10), heard.recv()).await.unwrap().unwrap(), Event::Resync);
 
-    one.write(account, |tx| Box::pin(async move { tx.put_defaults(&Default::default()).await })).await.unwrap();
+    one.write(account, |tx| Box::pin(async move { tx.put_defaults(&Defaults::default()).await })).await.unwrap();
     let event = timeout(Duration::from_secs(10), heard.recv()).await.unwrap().unwrap();
     assert_eq!(event, Event::ConfigChanged(account));
 
@@ -73,10 +73,12 @@ async fn p3_nodes_join_one_request_and_claim_it_once() {
             let store = both[i % 2].clone();
             async move {
                 let user = UserId(Uuid::from_u128(1));
-                let vote = store.write(account, move |tx| Box::pin(async move { tx.vote(id, user, true, None, "api").await }));
+                let vote =
+                    store.write(account, move |tx| Box::pin(async move { tx.vote(id, user, true, None, "api").await }));
                 vote.await.unwrap();
                 let (writer, until) = (store.writer(), store.now() + Duration::from_secs(30));
-                let claim = store.write(account, move |tx| Box::pin(async move { tx.claim_approval(id, writer, until).await }));
+                let claim =
+                    store.write(account, move |tx| Box::pin(async move { tx.claim_approval(id, writer, until).await }));
                 matches!(claim.await.unwrap(), Claim::Claimed(_))
             }
         });

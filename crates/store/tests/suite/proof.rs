@@ -1,7 +1,7 @@
 //! P10: whatever is changed, dropped, repeated or reordered, in an export or in the database, is found.
 
 use preloop_store::{
-    ExportOptions, Keys, each_store,
+    ExportOptions, Keys, RecordFilter, each_store,
     proof::{Content, Footer, Inclusion, RecordLine, VerifyReport, verify},
     testing::{self, TestStore},
 };
@@ -72,7 +72,7 @@ each_store! {
     async fn p10_one_record_is_proven_alone(store) {
         let account = filled(&store).await;
         let view = store.account(account);
-        for record in view.records(Default::default()).await.unwrap() {
+        for record in view.records(RecordFilter::default()).await.unwrap() {
             let proof = view.inclusion(record.chain, record.seq).await.unwrap().unwrap();
             let text = serde_json::to_string(&proof).unwrap();
             let mut proof: Inclusion = serde_json::from_str(&text).unwrap();
@@ -186,7 +186,8 @@ async fn p10_the_first_break_is_named() {
     let all = lines(&export);
     // Line 1 is the header; records 1 to 6 are lines 2 to 7, checkpoint 1 is line 8.
     let broken = |text: String| check(&text).broken.unwrap();
-    let changed = broken(all[..3].concat() + &all[3].replace(r#""config_type""#, r#""config_tipe""#) + &all[4..].concat());
+    let changed =
+        broken(all[..3].concat() + &all[3].replace(r#""config_type""#, r#""config_tipe""#) + &all[4..].concat());
     assert_eq!((changed.line, changed.seq), (4, Some(3)));
     assert_eq!(changed.what, "the content of record 3 does not match its hash");
     let dropped = broken(all[..3].concat() + &all[4..].concat());
@@ -205,7 +206,7 @@ async fn p10_a_rewritten_history_fails_at_the_checkpoint() {
     let mut forged = String::new();
     for line in export.lines() {
         if !line.starts_with(r#"{"type":"record""#) {
-            forged += &format!("{line}\n");
+            forged.extend([line, "\n"]);
             continue;
         }
         let mut record: RecordLine = serde_json::from_str(line).unwrap();
@@ -227,7 +228,7 @@ async fn p10_a_rewritten_history_fails_at_the_checkpoint() {
         }
         .hash();
         head = Some(record.row_hash);
-        forged += &format!("{}\n", serde_json::to_string(&record).unwrap());
+        forged.extend([&serde_json::to_string(&record).unwrap(), "\n"]);
     }
     let report = check(&forged);
     assert_eq!(report.broken.unwrap().what, "the records under checkpoint 1 are not the ones it signed");

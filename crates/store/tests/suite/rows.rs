@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use preloop_store::{
-    Error, Event, KeyRow, McpSession, NewKey, NewOwner, NewPolicyVersion, User, each_store,
+    Error, Event, KeyRow, McpSession, NewKey, NewOwner, NewPolicyVersion, RecordFilter, User, each_store,
 };
 use preloop_types::{
     Agent, AgentId, Hash, KeyId, RuleId, Scope, ToolConfigId, UserId, WorkflowId,
@@ -53,7 +53,7 @@ each_store! {
         let found = store.find_key(&Hash::of("pl_secret")).await.unwrap().unwrap();
         assert_eq!((Some(found.key.id), found.user.username.as_str()), (made[0].key, "ann"));
         assert!(store.find_key(&Hash::of("other")).await.unwrap().is_none());
-        let kinds: Vec<_> = account.records(Default::default()).await.unwrap().iter().map(|r| r.kind).collect();
+        let kinds: Vec<_> = account.records(RecordFilter::default()).await.unwrap().iter().map(|r| r.kind).collect();
         assert!(kinds.contains(&EntryKind::KeyChanged) && kinds.contains(&EntryKind::ConfigChanged));
         assert_eq!(store.accounts().await.unwrap(), [made[0].account]);
     }
@@ -298,7 +298,7 @@ each_store! {
     async fn a_failed_work_leaves_nothing_and_harms_nobody(store) {
         let account = store.owner("ann").await.account;
         let now = store.now();
-        let before = store.account(account).records(Default::default()).await.unwrap().len();
+        let before = store.account(account).records(RecordFilter::default()).await.unwrap().len();
         let works = (0..40).map(|i| {
             let server = server(&format!("s{i}"), now);
             store.write(account, move |tx| Box::pin(async move {
@@ -321,7 +321,7 @@ each_store! {
         }
         let view = store.account(account);
         assert_eq!(view.servers().await.unwrap().len(), 20);
-        assert_eq!(view.records(Default::default()).await.unwrap().len(), before + 20);
+        assert_eq!(view.records(RecordFilter::default()).await.unwrap().len(), before + 20);
         assert!(view.verify_journal().await.unwrap().ok);
     }
 }

@@ -4,8 +4,7 @@ use std::fmt::Debug;
 
 use preloop_store::{
     ApprovalFilter, Claim, Error, Finding, KeyRow, NewDelivery, RecordFilter, Result, SecretOwner, User, VoteOutcome,
-    each_store,
-    testing::TestStore,
+    each_store, testing::TestStore,
 };
 use preloop_types::{
     AccountId, ApprovalId, EntryKind, Hash, KeyId, OutcomeStatus, ServerId, Subject, ToolConfigId, ToolId, UserId,
@@ -139,26 +138,26 @@ fn nothing() -> Ids {
 
 /// What an account is told about some ids, by every read and every mutation that takes one.
 async fn answers(store: &TestStore, account: AccountId, ids: Ids) -> Vec<(&'static str, String)> {
-    fn said<T: Debug>(name: &'static str, answer: Result<T>) -> (&'static str, String) {
+    fn said<T: Debug>(name: &'static str, answer: &Result<T>) -> (&'static str, String) {
         (name, format!("{answer:?}"))
     }
     let view = store.account(account);
     let mut all = vec![
-        said("server", view.server(ids.server).await),
-        said("secrets", view.secrets(SecretOwner::Server(ids.server)).await),
-        said("secret_names", view.secret_names(SecretOwner::Server(ids.server)).await),
-        said("tool", view.tool(ids.tool).await),
-        said("tool_versions", view.tool_versions(ids.tool).await),
-        said("tool_findings", view.tool_findings(Some(ids.tool)).await),
-        said("tool_config", view.tool_config(ids.config).await),
-        said("workflow", view.workflow(ids.workflow).await),
-        said("user", view.user(ids.user).await),
-        said("key", view.key(ids.key).await),
-        said("approval", view.approval(ids.approval).await),
-        said("approval_events", view.approval_events(ids.approval).await),
-        said("policy_version", view.policy_version(ids.policy).await.map(|found| found.is_some())),
-        said("record_payload", view.record_payload(ids.chain, ids.seq).await),
-        said("inclusion", view.inclusion(ids.chain, ids.seq).await.map(|found| found.is_some())),
+        said("server", &view.server(ids.server).await),
+        said("secrets", &view.secrets(SecretOwner::Server(ids.server)).await),
+        said("secret_names", &view.secret_names(SecretOwner::Server(ids.server)).await),
+        said("tool", &view.tool(ids.tool).await),
+        said("tool_versions", &view.tool_versions(ids.tool).await),
+        said("tool_findings", &view.tool_findings(Some(ids.tool)).await),
+        said("tool_config", &view.tool_config(ids.config).await),
+        said("workflow", &view.workflow(ids.workflow).await),
+        said("user", &view.user(ids.user).await),
+        said("key", &view.key(ids.key).await),
+        said("approval", &view.approval(ids.approval).await),
+        said("approval_events", &view.approval_events(ids.approval).await),
+        said("policy_version", &view.policy_version(ids.policy).await.map(|found| found.is_some())),
+        said("record_payload", &view.record_payload(ids.chain, ids.seq).await),
+        said("inclusion", &view.inclusion(ids.chain, ids.seq).await.map(|found| found.is_some())),
     ];
     macro_rules! mutation {
         ($name:literal, $tx:ident, $ids:ident => $work:expr) => {{
@@ -170,7 +169,7 @@ async fn answers(store: &TestStore, account: AccountId, ids: Ids) -> Vec<(&'stat
                     Err::<(), _>(Error::Invalid(format!("{answer:?}")))
                 })
             });
-            all.push(said($name, answer.await));
+            all.push(said($name, &answer.await));
         }};
     }
     mutation!("update_server", tx, ids => {
