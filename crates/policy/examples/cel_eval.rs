@@ -28,7 +28,7 @@ fn main() -> io::Result<()> {
 }
 
 /// The answer to one case.
-pub fn answer(line: &str) -> Value {
+pub(crate) fn answer(line: &str) -> Value {
     let answer = serde_json::from_str(line).map_err(|error| error.to_string()).and_then(|case| eval(&case));
     answer.map_or_else(|error| json!({"error": error}), |value| json!({"value": value}))
 }

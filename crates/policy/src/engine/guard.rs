@@ -288,7 +288,8 @@ fn charged_operands(call: &CallExpr, looped: bool) -> bool {
         operators::ADD if call.args.iter().any(is_internal) => false,
         // Adds numbers or fails: nothing to copy.
         operators::ADD if call.args.iter().any(number) => looped,
-        operators::ADD => true,
+        // `base64.encode` makes more of its argument, too, and calls of it can be nested.
+        operators::ADD | "encode" => true,
         operators::LOGICAL_AND
         | operators::LOGICAL_OR
         | operators::LOGICAL_NOT

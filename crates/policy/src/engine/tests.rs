@@ -99,6 +99,7 @@ fn hostile_arguments_end_quickly() {
     let big_list = format!("[{}0]", "[1,2,3,4,5,6,7,8,9],".repeat(4_500));
     let long_text = "x".repeat(1_000_000);
     let args = format!(r#"{{"l": {big_list}, "t": "{long_text}", "p": "(x+x+)+y"}}"#);
+    let grown = (0..18).fold("args.t".to_owned(), |inner, _| format!("base64.encode(bytes({inner}))"));
     for source in [
         // What is copied or compared in a loop is paid for.
         "args.l.all(x, args.l.all(y, x == y))",
@@ -113,6 +114,7 @@ fn hostile_arguments_end_quickly() {
         "[1,2,3,4,5].map(a, args.t + args.t).map(b, b + b + b + b).map(c, c + c + c + c).size() > 0",
         "[args.t + args.t].all(a, [a + a].all(b, [b + b].all(c, size(c + c + c + c + c + c) < 0)))",
         "args.t.split('').size() > 0",
+        &format!("{grown} == ''"),
         "[args.l, args.l, args.l, args.l, args.l, args.l, args.l, args.l].map(x, [x, x, x, x]).size() == 0",
         // The pattern comes from the agent.
         "args.l.all(x, !args.t.matches(args.p))",

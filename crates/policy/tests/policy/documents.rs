@@ -1,6 +1,10 @@
 //! What is wrong with a document.
 
-use preloop_policy::document::{Known, Options, read};
+use preloop_policy::{
+    check,
+    document::{Known, Options, read},
+};
+use preloop_types::config::Language;
 
 fn errors(yaml: &str) -> String {
     let known = Known {
@@ -270,6 +274,28 @@ mcp_servers:
     let document = report.document.unwrap();
     assert_eq!(document.mcp_servers[0].url.as_deref(), Some("https://a.example/mcp"));
     assert!(!format!("{document:?}").contains("s3cret"));
+}
+
+/// The blocks of the guide that are in `language`.
+fn guide(language: &str) -> Vec<&'static str> {
+    let guide = include_str!("../../../../docs/policy.md");
+    let opening = format!("```{language}\n");
+    guide.split(&opening).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_examples_of_the_guide_are_right() {
+    let known = Known { users: vec!["ann".to_owned(), "bob".to_owned()], ..Known::default() };
+    let documents = guide("yaml");
+    assert_eq!(documents.len(), 1);
+    let report = read(documents[0], Options { known: Some(&known), variables: None });
+    assert_eq!((report.errors, report.warnings), (Vec::new(), Vec::new()));
+
+    let conditions = guide("cel");
+    assert_eq!(conditions.len(), 1);
+    for condition in conditions[0].lines() {
+        assert_eq!(check::syntax(condition, Language::Cel), Ok(()), "{condition}");
+    }
 }
 
 #[test]
