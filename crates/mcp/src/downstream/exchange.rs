@@ -91,6 +91,8 @@ struct State {
     ticket: Option<Ticket>,
     /// Whether a response is being driven.
     driven: bool,
+    /// Whether the work is done: what is said now comes too late to open a stream.
+    ended: bool,
 }
 
 /// What the agent must answer before a modern request goes on.
@@ -192,7 +194,10 @@ impl Exchange {
         {
             session.ended(id, self);
         }
-        lock(&self.state).outcome = Some(outcome);
+        let mut state = lock(&self.state);
+        state.ended = true;
+        state.outcome = Some(outcome);
+        drop(state);
         self.driver.wake();
     }
 
@@ -319,7 +324,7 @@ impl Exchange {
             Leg::Legacy { outlet: Outlet::Nowhere, .. } | Leg::Modern { streams: false, .. } => None,
         };
         let mut state = lock(&self.state);
-        if state.stream.is_none() {
+        if state.stream.is_none() && !state.ended {
             state.stream = open();
         }
         state.stream.clone()

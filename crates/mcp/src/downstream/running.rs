@@ -2,6 +2,7 @@
 //! there is something to say before.
 
 use std::{
+    collections::BTreeMap,
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::Pin,
@@ -11,6 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use futures::{FutureExt as _, Stream, future::BoxFuture};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{
     exchange::{Exchange, Question, Step},
@@ -19,7 +22,7 @@ use super::{
     request_state::{RequestState, Ticket, digest},
     stream::Tail,
 };
-use crate::protocol::{RpcError, error};
+use crate::protocol::{InputRequest, RpcError, error};
 
 /// A request that runs and a response that waits for it.
 ///
@@ -117,27 +120,41 @@ impl Running {
         let Some(state) = state else {
             return Err(RpcError::new(error::INTERNAL_ERROR, "the request cannot be continued"));
         };
-        let requests: serde_json::Map<_, _> = question
-            .requests
-            .into_iter()
-            .map(|(key, request)| {
-                let params = request.params.map(|params| serde_json::from_str(params.get()).unwrap_or_default());
-                let mut message = serde_json::Map::from_iter([("method".to_owned(), request.method.into())]);
-                message.extend(params.map(|params| ("params".to_owned(), params)));
-                (key, serde_json::Value::Object(message))
-            })
-            .collect();
+        let asked = raw(&InputRequired {
+            result_type: "input_required",
+            input_requests: question.requests.iter().map(|(key, request)| (key.as_str(), request.into())).collect(),
+            request_state: state,
+        });
         self.exchange.wait_for_agent(ticket);
         shared.parking.park(ticket, Parked { exchange: Arc::clone(&self.exchange), answers: question.answers });
         if let Some(work) = self.work.take() {
             carry_on(Arc::clone(&self.exchange), work);
         }
         self.over = true;
-        Ok(raw(&serde_json::json!({
-            "resultType": "input_required",
-            "inputRequests": requests,
-            "requestState": state,
-        })))
+        Ok(asked)
+    }
+}
+
+/// The result that asks.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InputRequired<'a> {
+    result_type: &'static str,
+    input_requests: BTreeMap<&'a str, Asked<'a>>,
+    request_state: String,
+}
+
+/// A request of an upstream, its params as they came.
+#[derive(Serialize)]
+struct Asked<'a> {
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a RawValue>,
+}
+
+impl<'a> From<&'a InputRequest> for Asked<'a> {
+    fn from(request: &'a InputRequest) -> Self {
+        Self { method: &request.method, params: request.params.as_deref() }
     }
 }
 

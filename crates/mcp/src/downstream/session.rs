@@ -239,6 +239,7 @@ impl Session {
         let Some((name, number)) = event.rsplit_once('-') else { return Resume::Lost };
         let found = lock(&self.streams).iter().find(|stream| stream.name() == Some(name)).cloned();
         match (found, number.parse::<u64>(), Purpose::of(name)) {
+            (Some(stream), _, Some(Purpose::Listen)) if stream.is_done() => Resume::Anew,
             (Some(stream), Ok(number), _) => Resume::At(stream, number.saturating_add(1)),
             (_, _, Some(Purpose::Listen)) => Resume::Anew,
             _ => Resume::Lost,

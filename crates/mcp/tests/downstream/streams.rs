@@ -272,6 +272,21 @@ async fn of_two_listening_streams_one_is_told() {
 }
 
 #[tokio::test]
+async fn the_oldest_of_too_many_listeners_is_ended() {
+    let app = App::with(|options| options.limits.listeners_per_session = 2).await;
+    let session = app.session("2025-11-25", json!({})).await;
+    let mut first = session.listen().await;
+    let primed = first.next().await.unwrap().id.unwrap();
+    let _second = session.listen().await;
+    let _third = session.listen().await;
+    first.ends().await;
+    // Coming back, it listens anew.
+    let mut again = session.resume(&primed).await;
+    app.fake.changes.send(Change::Tools).unwrap();
+    assert_eq!(again.message().await["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
 async fn a_listener_of_a_forgotten_stream_listens_anew() {
     let app = App::start().await;
     let session = app.session("2025-06-18", json!({})).await;
