@@ -13,11 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Approvals, Error, Executor, Held, IdentifyError, Permit, Refusal, RefusalKind, Result, Snapshot,
-    approvals::Waiters,
-    identify::Identities,
-    permit::Granted,
-    records,
-    snapshot::Snapshots,
+    approvals::Waiters, identify::Identities, permit::Granted, records, snapshot::Snapshots,
 };
 
 /// The one path every governed call takes. Cheap to clone.
@@ -142,7 +138,7 @@ impl Governor {
             who: who.clone(),
             call,
             server,
-            approval: None,
+            claim: None,
             started: Instant::now(),
         }))
     }

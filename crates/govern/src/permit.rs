@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use preloop_store::Approval;
-use preloop_types::{CallOutcome, OutcomeStatus, Principal, ToolCall, config::Server};
+use preloop_types::{ApprovalId, CallOutcome, OutcomeStatus, Principal, ToolCall, config::Server};
 
 use crate::{Governor, Result, records};
 
@@ -19,8 +18,15 @@ pub(crate) struct Granted {
     pub(crate) who: Arc<Principal>,
     pub(crate) call: ToolCall,
     pub(crate) server: Option<Arc<Server>>,
-    pub(crate) approval: Option<Approval>,
+    pub(crate) claim: Option<Claimed>,
     pub(crate) started: Instant,
+}
+
+/// The one execution of an approved request.
+#[derive(Clone, Copy)]
+pub(crate) struct Claimed {
+    pub(crate) request: ApprovalId,
+    pub(crate) attempt: u32,
 }
 
 impl Permit {
@@ -60,9 +66,9 @@ impl Permit {
 impl Granted {
     async fn settle(self, outcome: &CallOutcome) -> Result<()> {
         let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let approval = self.approval.as_ref().map(|claim| claim.id);
-        let record = records::outcome(&self.who, &self.call, outcome, duration_us, approval);
-        match self.approval {
+        let request = self.claim.map(|claim| claim.request);
+        let record = records::outcome(&self.who, &self.call, outcome, duration_us, request);
+        match self.claim {
             None => self.governor.store().append(record).await.map(drop).map_err(Into::into),
             Some(claim) => self.governor.finish_claim(claim, outcome, record).await,
         }

@@ -20,8 +20,6 @@ pub struct Refusal {
 pub enum RefusalKind {
     /// The tool does not exist for this caller.
     NotAvailable,
-    /// The credential may not call tools.
-    InsufficientScope,
     /// The tool's definition changed since it was pinned.
     ToolDefinitionChanged,
     /// The tool wants a reason.
@@ -53,7 +51,6 @@ impl RefusalKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             RefusalKind::NotAvailable => "not_available",
-            RefusalKind::InsufficientScope => "insufficient_scope",
             RefusalKind::ToolDefinitionChanged => "tool_definition_changed",
             RefusalKind::JustificationRequired => "justification_required",
             RefusalKind::InvalidArguments => "invalid_arguments",

@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Approvals;
-use crate::{Governor, Permit, Refusal, RefusalKind, Result, Snapshot, permit::Granted, records};
+use crate::{
+    Governor, Permit, Refusal, RefusalKind, Result, Snapshot,
+    permit::{Claimed, Granted},
+    records,
+};
 
 /// What became of a request.
 pub enum Redeemed {
@@ -88,7 +92,7 @@ impl Approvals<'_> {
                 who: who.clone(),
                 server: call.tool.server_id.and_then(|id| snapshot.servers.get(&id).cloned()),
                 call,
-                approval: Some(claimed),
+                claim: Some(Claimed { request: claimed.id, attempt: claimed.execution.attempt }),
                 started: Instant::now(),
             })),
             Claim::AlreadyClaimed(_) => Redeemed::Running,
@@ -164,7 +168,7 @@ fn finished(approval: &Approval) -> Redeemed {
 
 impl Governor {
     /// Outcome, record and stored result in one transaction.
-    pub(crate) async fn finish_claim(&self, claim: Approval, outcome: &CallOutcome, record: Entry) -> Result<()> {
+    pub(crate) async fn finish_claim(&self, claim: Claimed, outcome: &CallOutcome, record: Entry) -> Result<()> {
         let account = record.account;
         let stored = StoredResult {
             status: outcome.status,
@@ -177,9 +181,9 @@ impl Governor {
             .write(account, move |tx| {
                 Box::pin(async move {
                     tx.record(record);
-                    tx.finish_approval(claim.id, claim.execution.attempt, Some(&kept), status).await?;
-                    tx.add_approval_event(claim.id, "tool_executed", Some(status.as_str()), None, None).await?;
-                    tx.emit(Event::ApprovalChanged { account, id: claim.id });
+                    tx.finish_approval(claim.request, claim.attempt, Some(&kept), status).await?;
+                    tx.add_approval_event(claim.request, "tool_executed", Some(status.as_str()), None, None).await?;
+                    tx.emit(Event::ApprovalChanged { account, id: claim.request });
                     Ok(())
                 })
             })

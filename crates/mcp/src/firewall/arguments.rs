@@ -56,7 +56,8 @@ impl Schema {
     fn compile(definition: &RawValue, tool: &str) -> Self {
         let definition: Value = serde_json::from_str(definition.get()).unwrap_or_default();
         let schema = definition.get("inputSchema").cloned().unwrap_or_else(|| json!({}));
-        let reason = if schema.pointer("/properties/justification").is_some() { JUSTIFICATION_BESIDE } else { JUSTIFICATION };
+        let reason =
+            if schema.pointer("/properties/justification").is_some() { JUSTIFICATION_BESIDE } else { JUSTIFICATION };
         let validator = jsonschema::options()
             // Linear time, whatever the pattern.
             .with_pattern_options(PatternOptions::regex())

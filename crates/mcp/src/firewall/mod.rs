@@ -25,13 +25,14 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use preloop_govern::{Executor, Governor, IdentifyError, Permit, Snapshot};
-use preloop_types::{Principal, Scope, ToolRef};
-use serde_json::value::RawValue;
+use preloop_types::{Principal, ToolRef};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     downstream::{Change, EndpointScope, Handler, Identify, Offer, Unidentified},
     protocol::{Client, Detached, Notification, Request, RpcError, Version, error},
-    upstream::Upstreams,
+    upstream::{Upstreams, members},
 };
 
 /// The tools every agent has: how policy names them, and their definitions.
@@ -89,6 +90,29 @@ impl Firewall {
     }
 }
 
+/// One request of an agent: who asks, where, for what. Scopes of the credential were checked at
+/// the endpoint.
+struct Asked<'a> {
+    who: &'a Arc<Principal>,
+    scope: &'a EndpointScope,
+    params: Option<&'a Arc<RawValue>>,
+    client: &'a dyn Client,
+}
+
+impl<'a> Asked<'a> {
+    /// Its params; `missing` says what they must hold.
+    fn params<T: Deserialize<'a>>(&self, missing: &str) -> Result<T, RpcError> {
+        let invalid = |why: String| RpcError::new(error::INVALID_PARAMS, why);
+        let params = self.params.ok_or_else(|| invalid(missing.to_owned()))?;
+        serde_json::from_str(params.get()).map_err(|bad| invalid(format!("{missing}: {bad}")))
+    }
+
+    /// Its params with one member replaced.
+    fn params_with(&self, member: &str, value: &str) -> Option<Arc<RawValue>> {
+        self.params.and_then(|params| members::replace(params, member, &json!(value).to_string()))
+    }
+}
+
 #[async_trait]
 impl Handler for Firewall {
     async fn handle(
@@ -98,27 +122,21 @@ impl Handler for Firewall {
         request: Request,
         client: Arc<dyn Client>,
     ) -> Result<Arc<RawValue>, RpcError> {
-        let params = request.params.as_ref();
+        let asked = Asked { who, scope, params: request.params.as_ref(), client: &*client };
         match request.method.as_str() {
-            "tools/call" => return self.call_tool(who, scope, params, &*client).await,
-            "tools/list" => return self.list_tools(who, scope, params).await,
-            _ => {}
-        }
-        if !(who.has_scope(Scope::McpRead) || who.has_scope(Scope::Admin)) {
-            return Err(RpcError::new(error::INVALID_REQUEST, "this API key lacks the scope `mcp:read`"));
-        }
-        match request.method.as_str() {
-            "resources/list" => self.list_resources(who, scope, params).await,
-            "resources/templates/list" => self.list_resource_templates(who, scope, params).await,
-            "resources/read" => self.read_resource(who, scope, params, &*client).await,
-            "resources/subscribe" => self.subscribe(who, scope, params, &*client).await,
-            "resources/unsubscribe" => self.unsubscribe(who, scope, params, &*client).await,
-            "prompts/list" => self.list_prompts(who, scope, params).await,
-            "prompts/get" => self.get_prompt(who, scope, params, &*client).await,
-            "completion/complete" => self.complete(who, scope, params, &*client).await,
-            "tasks/get" if tasks::wanted(&*client) => self.get_task(who, params, &*client).await,
-            "tasks/update" if tasks::wanted(&*client) => self.update_task(who, params).await,
-            "tasks/cancel" if tasks::wanted(&*client) => self.cancel_task(who, params).await,
+            "tools/call" => self.call_tool(&asked).await,
+            "tools/list" => self.list_tools(&asked).await,
+            "resources/list" => self.list_resources(&asked).await,
+            "resources/templates/list" => self.list_resource_templates(&asked).await,
+            "resources/read" => self.read_resource(&asked).await,
+            "resources/subscribe" => self.subscribe(&asked).await,
+            "resources/unsubscribe" => self.unsubscribe(&asked).await,
+            "prompts/list" => self.list_prompts(&asked).await,
+            "prompts/get" => self.get_prompt(&asked).await,
+            "completion/complete" => self.complete(&asked).await,
+            "tasks/get" if tasks::wanted(&*client) => self.get_task(&asked).await,
+            "tasks/update" if tasks::wanted(&*client) => self.update_task(&asked).await,
+            "tasks/cancel" if tasks::wanted(&*client) => self.cancel_task(&asked).await,
             method => Err(RpcError::new(error::METHOD_NOT_FOUND, format!("method `{method}` is not known"))),
         }
     }

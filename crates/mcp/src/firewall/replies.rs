@@ -23,9 +23,7 @@ pub(super) fn refused(name: &str, refusal: &Refusal) -> Arc<RawValue> {
     let kind = refusal.kind;
     let text = match kind {
         RefusalKind::NotAvailable => format!("Access denied: Tool '{name}' is not available"),
-        RefusalKind::Denied | RefusalKind::InsufficientScope => {
-            format!("Access denied: {}. {NO_DETOUR}", refusal.message)
-        }
+        RefusalKind::Denied => format!("Access denied: {}. {NO_DETOUR}", refusal.message),
         RefusalKind::JustificationRequired => format!("Justification required: {}", refusal.message),
         RefusalKind::Declined | RefusalKind::Cancelled | RefusalKind::Expired => {
             format!("{}. It was not approved. {NO_DETOUR}", refusal.message)

@@ -3,16 +3,16 @@
 use std::{borrow::Cow, sync::Arc};
 
 use dashmap::DashMap;
-use preloop_types::{Principal, ServerId, config::Server};
+use preloop_types::{ServerId, config::Server};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use super::{Firewall, route, tools};
+use super::{Asked, Firewall, route, tools};
 use crate::{
     downstream::EndpointScope,
-    protocol::{Client, RpcError, Version, error},
+    protocol::{RpcError, Version, error},
     upstream::{
-        Offered,
+        Offered, UpstreamError,
         members::{self, Members},
     },
 };
@@ -49,169 +49,129 @@ struct UriParams<'a> {
 }
 
 impl Firewall {
-    pub(super) async fn list_resources(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let rename = |server: &Server, item: &RawValue| qualify(scope, server, item, "uri");
-        self.list_offered(who, scope, params, (|all| &all.resources, "resources"), rename).await
+    pub(super) async fn list_resources(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let rename = |server: &Server, item: &RawValue| qualify(asked.scope, server, item, "uri");
+        self.list_offered(asked, "resources", |all| &all.resources, rename).await
     }
 
-    pub(super) async fn list_resource_templates(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let rename = |server: &Server, item: &RawValue| qualify(scope, server, item, "uriTemplate");
-        self.list_offered(who, scope, params, (|all| &all.templates, "resourceTemplates"), rename).await
+    pub(super) async fn list_resource_templates(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let rename = |server: &Server, item: &RawValue| qualify(asked.scope, server, item, "uriTemplate");
+        self.list_offered(asked, "resourceTemplates", |all| &all.templates, rename).await
     }
 
     /// One page of what all visible servers offer of one kind. A server that cannot be asked is
     /// left out: the others still work.
     pub(super) async fn list_offered(
         &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        (kind, member): (fn(&Offered) -> &Vec<Arc<RawValue>>, &str),
+        asked: &Asked<'_>,
+        member: &str,
+        kind: fn(&Offered) -> &Vec<Arc<RawValue>>,
         rename: impl Fn(&Server, &RawValue) -> String,
     ) -> Result<Arc<RawValue>, RpcError> {
-        let page = tools::page_of(params)?;
-        let snapshot = self.snapshot(who).await?;
-        let servers = route::servers(&snapshot, who, scope);
-        let asked = servers.iter().map(|server| async move { (server, self.upstreams.offered(who.account, server).await) });
+        let page = asked.page()?;
+        let servers = self.servers(asked).await?;
+        let account = asked.who.account;
+        let answers =
+            servers.iter().map(|server| async move { (server, self.upstreams.offered(account, server).await) });
         let mut all = Vec::new();
-        for (server, offered) in futures::future::join_all(asked).await {
+        for (server, offered) in futures::future::join_all(answers).await {
             match offered {
                 Ok(offered) => all.extend(kind(&offered).iter().map(|item| rename(server, item))),
                 Err(error) => tracing::warn!(server = server.slug, %error, "left out of `{member}`"),
             }
         }
-        let pages = tools::paginate(member, &all);
-        pages.into_iter().nth(page).ok_or_else(|| RpcError::new(error::INVALID_PARAMS, "unknown cursor"))
+        tools::paginate(member, &all).into_iter().nth(page).ok_or_else(tools::bad_cursor)
     }
 
-    pub(super) async fn read_resource(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        self.on_resource(who, scope, params, client, "resources/read").await
+    pub(super) async fn read_resource(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let (server, uri) = self.resource(asked).await?;
+        self.pass(asked, &server, "resources/read", asked.params_with("uri", &uri)).await
     }
 
-    pub(super) async fn subscribe(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let (server, uri) = self.resource(who, scope, params, client).await?;
-        if self.subscriptions.add(server.id, &uri) {
-            let asked = self.ask_about(&server, &uri, who, params, client, "resources/subscribe").await;
-            if asked.is_err() {
-                self.subscriptions.remove(server.id, &uri);
-            }
-            return asked;
+    pub(super) async fn subscribe(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let (server, uri) = self.resource(asked).await?;
+        if !self.subscriptions.add(server.id, &uri) {
+            return Ok(members::raw("{}"));
         }
-        Ok(members::raw("{}"))
-    }
-
-    pub(super) async fn unsubscribe(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let (server, uri) = self.resource(who, scope, params, client).await?;
-        if self.subscriptions.remove(server.id, &uri) {
-            return self.ask_about(&server, &uri, who, params, client, "resources/unsubscribe").await;
+        let answer = self.pass(asked, &server, "resources/subscribe", asked.params_with("uri", &uri)).await;
+        if answer.is_err() {
+            self.subscriptions.remove(server.id, &uri);
         }
-        Ok(members::raw("{}"))
+        answer
     }
 
-    async fn on_resource(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-        method: &str,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let (server, uri) = self.resource(who, scope, params, client).await?;
-        self.ask_about(&server, &uri, who, params, client, method).await
+    pub(super) async fn unsubscribe(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let (server, uri) = self.resource(asked).await?;
+        if !self.subscriptions.remove(server.id, &uri) {
+            return Ok(members::raw("{}"));
+        }
+        self.pass(asked, &server, "resources/unsubscribe", asked.params_with("uri", &uri)).await
     }
 
-    async fn ask_about(
-        &self,
-        server: &Arc<Server>,
-        uri: &str,
-        who: &Arc<Principal>,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-        method: &str,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let params = params.and_then(|params| members::replace(params, "uri", &json!(uri).to_string()));
-        self.pass(server, who, method, params, client).await
+    /// The servers whose resources and prompts the caller may see.
+    pub(super) async fn servers(&self, asked: &Asked<'_>) -> Result<Vec<Arc<Server>>, RpcError> {
+        let snapshot = self.snapshot(asked.who).await?;
+        Ok(route::servers(&snapshot, asked.who, asked.scope))
     }
 
     /// Where a URI leads. One without our prefix, from a result's link, leads to the server that
     /// lists it, or to the only one there is.
-    async fn resource(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-    ) -> Result<(Arc<Server>, String), RpcError> {
-        let uri: UriParams<'_> = params
-            .and_then(|params| serde_json::from_str(params.get()).ok())
-            .ok_or_else(|| RpcError::new(error::INVALID_PARAMS, "`params.uri` is missing"))?;
-        let uri = uri.uri;
-        let snapshot = self.snapshot(who).await?;
-        let servers = route::servers(&snapshot, who, scope);
-        if *scope == EndpointScope::All
-            && let Some((server, rest)) = route::split_uri(&servers, &uri)
-        {
+    async fn resource(&self, asked: &Asked<'_>) -> Result<(Arc<Server>, String), RpcError> {
+        let UriParams { uri } = asked.params("`params` must hold the resource's `uri`")?;
+        let servers = self.servers(asked).await?;
+        if let Some((server, rest)) = route::split_uri(&servers, asked.scope, &uri) {
             return Ok((server, rest.to_owned()));
         }
         if let [only] = servers.as_slice() {
             return Ok((only.clone(), uri.into_owned()));
         }
         for server in &servers {
-            let Ok(offered) = self.upstreams.offered(who.account, server).await else { continue };
+            let Ok(offered) = self.upstreams.offered(asked.who.account, server).await else { continue };
             if offered.resources.iter().any(|item| is_called(item, "uri", &uri)) {
                 return Ok((server.clone(), uri.into_owned()));
             }
         }
-        Err(not_found(client.version(), &uri))
+        Err(not_found(asked.client.version(), &uri))
+    }
+
+    /// Hands a request that has no effect to its server, and the answer back as it came.
+    pub(super) async fn pass(
+        &self,
+        asked: &Asked<'_>,
+        server: &Arc<Server>,
+        method: &str,
+        params: Option<Arc<RawValue>>,
+    ) -> Result<Arc<RawValue>, RpcError> {
+        self.upstreams.request(server, asked.who, method, params, asked.client).await.map_err(|failure| match failure {
+            UpstreamError::Rpc(error) => error,
+            failure => {
+                let facts = json!({"server": server.slug, "kind": failure.kind(), "retryable": failure.retryable()});
+                RpcError::new(error::INTERNAL_ERROR, format!("server `{}`: {failure}", server.slug)).with_data(&facts)
+            }
+        })
     }
 }
 
 /// A listed item with its `member` qualified by the server.
 fn qualify(scope: &EndpointScope, server: &Server, item: &RawValue, member: &str) -> String {
-    let original = Members::of(item).and_then(|members| members.get(member).map(RawValue::get).map(str::to_owned));
-    let original: Option<String> = original.and_then(|raw| serde_json::from_str(&raw).ok());
-    match (scope, original) {
-        (EndpointScope::All, Some(uri)) => {
-            let exposed = json!(route::exposed_uri(scope, server, &uri)).to_string();
-            members::replace(item, member, &exposed).map_or_else(|| item.get().to_owned(), |item| item.get().to_owned())
-        }
-        _ => item.get().to_owned(),
-    }
+    rename(item, member, |uri| route::exposed_uri(scope, server, uri))
+}
+
+/// A listed item whose `member` is called otherwise.
+pub(super) fn rename(item: &RawValue, member: &str, exposed: impl Fn(&str) -> String) -> String {
+    let renamed = text_of(item, member)
+        .and_then(|own| members::replace(item, member, &json!(exposed(&own)).to_string()))
+        .map(|renamed| renamed.get().to_owned());
+    renamed.unwrap_or_else(|| item.get().to_owned())
 }
 
 /// Whether the item's `member` is the string `wanted`.
 pub(super) fn is_called(item: &RawValue, member: &str, wanted: &str) -> bool {
-    Members::of(item)
-        .and_then(|members| members.get(member).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()))
-        .is_some_and(|name| name == wanted)
+    text_of(item, member).is_some_and(|own| own == wanted)
+}
+
+fn text_of(item: &RawValue, member: &str) -> Option<String> {
+    Members::of(item)?.get(member).and_then(|own| serde_json::from_str(own.get()).ok())
 }
 
 fn not_found(version: Version, uri: &str) -> RpcError {

@@ -63,14 +63,23 @@ pub(super) fn exposed_uri(scope: &EndpointScope, server: &Server, uri: &str) -> 
     }
 }
 
-/// The server and the name it knows, of a qualified name.
-pub(super) fn split_name<'n>(servers: &[Arc<Server>], name: &'n str) -> Option<(Arc<Server>, &'n str)> {
-    let (slug, rest) = name.split_once(SEPARATOR)?;
+/// The server and the name it knows, of a name as it is called here.
+pub(super) fn split_name<'n>(
+    servers: &[Arc<Server>],
+    scope: &EndpointScope,
+    name: &'n str,
+) -> Option<(Arc<Server>, &'n str)> {
+    let (slug, rest) = name.split_once(SEPARATOR).filter(|_| *scope == EndpointScope::All)?;
     servers.iter().find(|server| server.slug == slug).map(|server| (server.clone(), rest))
 }
 
-/// The server and the URI it knows, of a qualified URI.
-pub(super) fn split_uri<'u>(servers: &[Arc<Server>], uri: &'u str) -> Option<(Arc<Server>, &'u str)> {
-    let (slug, rest) = uri.strip_prefix("mcp+")?.split_once(':')?;
+/// The server and the URI it knows, of a URI as it is called here.
+pub(super) fn split_uri<'u>(
+    servers: &[Arc<Server>],
+    scope: &EndpointScope,
+    uri: &'u str,
+) -> Option<(Arc<Server>, &'u str)> {
+    let qualified = uri.strip_prefix("mcp+").filter(|_| *scope == EndpointScope::All)?;
+    let (slug, rest) = qualified.split_once(':')?;
     servers.iter().find(|server| server.slug == slug).map(|server| (server.clone(), rest))
 }

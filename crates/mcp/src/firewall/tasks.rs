@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use preloop_govern::Held;
 use preloop_store::{Approval, ApprovalStatus};
-use preloop_types::{ApprovalId, Principal, Subject, Timestamp};
+use preloop_types::{ApprovalId, Subject, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue, value::to_raw_value};
 
 use super::{
-    Firewall,
+    Asked, Firewall,
     waiting::{Answer, unreadable},
 };
 use crate::protocol::{Client, Era, RpcError, error};
@@ -43,17 +43,12 @@ pub(super) fn created(held: &Held) -> Arc<RawValue> {
 }
 
 impl Firewall {
-    pub(super) async fn get_task(
-        &self,
-        who: &Arc<Principal>,
-        params: Option<&Arc<RawValue>>,
-        client: &dyn Client,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let approval = self.task(who, params).await?;
+    pub(super) async fn get_task(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let approval = self.task(asked).await?;
         self.governor.approvals().wanted(approval.id);
         let answer = match approval.status {
             ApprovalStatus::Pending | ApprovalStatus::Cancelled => Answer::Open,
-            _ => self.redeem(who, &approval, None, client).await?,
+            _ => self.redeem(asked.who, &approval, None, asked.client).await?,
         };
         let updated = approval.resolved_at.unwrap_or(approval.requested_at);
         let mut body = match (&answer, approval.status) {
@@ -72,41 +67,32 @@ impl Firewall {
         };
         body["resultType"] = json!("complete");
         if matches!(answer, Answer::Final(_)) {
-            self.delivered(who, approval.id).await;
+            self.delivered(asked.who, approval.id).await;
         }
         Ok(raw(&body))
     }
 
     /// Nothing of ours asks for input by way of a task.
-    pub(super) async fn update_task(
-        &self,
-        who: &Arc<Principal>,
-        params: Option<&Arc<RawValue>>,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        self.task(who, params).await?;
+    pub(super) async fn update_task(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        self.task(asked).await?;
         Ok(raw(&json!({})))
     }
 
-    pub(super) async fn cancel_task(
-        &self,
-        who: &Arc<Principal>,
-        params: Option<&Arc<RawValue>>,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        let approval = self.task(who, params).await?;
-        let (account, id, subject) = (who.account, approval.id, Subject::from(&**who));
+    pub(super) async fn cancel_task(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let approval = self.task(asked).await?;
+        let (account, id, subject) = (asked.who.account, approval.id, Subject::from(&**asked.who));
         let cancelled = self.governor.approvals().cancel(account, subject, id, "cancelled by the agent").await;
         cancelled.map_err(|failure| unreadable(id, &failure))?;
         Ok(raw(&json!({})))
     }
 
     /// The caller's own request behind a task id; another's looks like none.
-    async fn task(&self, who: &Principal, params: Option<&Arc<RawValue>>) -> Result<Approval, RpcError> {
+    async fn task(&self, asked: &Asked<'_>) -> Result<Approval, RpcError> {
         let unknown = || RpcError::new(error::INVALID_PARAMS, "unknown task");
-        let params: TaskParams =
-            params.and_then(|params| serde_json::from_str(params.get()).ok()).ok_or_else(unknown)?;
+        let params: TaskParams = asked.params("`params` must hold the `taskId`")?;
         let id: ApprovalId = params.task_id.parse().map_err(|_| unknown())?;
-        let found = self.governor.approvals().get(who.account, id).await;
-        found.ok().filter(|approval| approval.requester.key == who.key).ok_or_else(unknown)
+        let found = self.governor.approvals().get(asked.who.account, id).await;
+        found.ok().filter(|approval| approval.requester.key == asked.who.key).ok_or_else(unknown)
     }
 }
 

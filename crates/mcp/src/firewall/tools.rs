@@ -4,11 +4,11 @@ use std::{fmt::Write as _, sync::Arc};
 
 use dashmap::DashMap;
 use preloop_govern::{CatalogueTool, Snapshot};
-use preloop_types::{KeyId, Principal, Scope};
+use preloop_types::{KeyId, Principal};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use super::{Firewall, arguments, builtin};
+use super::{Asked, Firewall, arguments, builtin};
 use crate::{
     downstream::EndpointScope,
     protocol::{RpcError, error},
@@ -33,25 +33,29 @@ const PAGE: usize = 200;
 const LISTS_MAX: usize = 1_024;
 
 #[derive(Deserialize, Default)]
-pub(super) struct ListParams<'a> {
+struct ListParams<'a> {
     #[serde(borrow)]
     cursor: Option<std::borrow::Cow<'a, str>>,
 }
 
 impl Firewall {
-    pub(super) async fn list_tools(
-        &self,
-        who: &Arc<Principal>,
-        scope: &EndpointScope,
-        params: Option<&Arc<RawValue>>,
-    ) -> Result<Arc<RawValue>, RpcError> {
-        if !(who.has_scope(Scope::McpRead) || who.has_scope(Scope::Admin)) {
-            return Err(RpcError::new(error::INVALID_REQUEST, "this API key lacks the scope `mcp:read`"));
-        }
-        let page = page_of(params)?;
-        let snapshot = self.snapshot(who).await?;
-        let list = self.lists.get(&snapshot, who, scope);
+    pub(super) async fn list_tools(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
+        let page = asked.page()?;
+        let snapshot = self.snapshot(asked.who).await?;
+        let list = self.lists.get(&snapshot, asked.who, asked.scope);
         list.pages.get(page).cloned().ok_or_else(bad_cursor)
+    }
+}
+
+impl Asked<'_> {
+    /// Which page a list request wants.
+    pub(super) fn page(&self) -> Result<usize, RpcError> {
+        let Some(params) = self.params else { return Ok(0) };
+        let params: ListParams<'_> = serde_json::from_str(params.get()).map_err(|_| bad_cursor())?;
+        match params.cursor {
+            None => Ok(0),
+            Some(cursor) => cursor.strip_prefix("page-").and_then(|page| page.parse().ok()).ok_or_else(bad_cursor),
+        }
     }
 }
 
@@ -66,7 +70,8 @@ impl Lists {
         if self.rendered.len() >= LISTS_MAX {
             self.rendered.clear();
         }
-        let list = Arc::new(List { snapshot: snapshot.clone(), pages: paginate("tools", &render(snapshot, who, scope)) });
+        let list =
+            Arc::new(List { snapshot: snapshot.clone(), pages: paginate("tools", &render(snapshot, who, scope)) });
         self.rendered.insert(key, list.clone());
         list
     }
@@ -122,16 +127,6 @@ fn definition(snapshot: &Snapshot, tool: &CatalogueTool, scope: &EndpointScope) 
     out
 }
 
-/// Which page a list request wants.
-pub(super) fn page_of(params: Option<&Arc<RawValue>>) -> Result<usize, RpcError> {
-    let Some(params) = params else { return Ok(0) };
-    let params: ListParams<'_> = serde_json::from_str(params.get()).map_err(|_| bad_cursor())?;
-    match params.cursor {
-        None => Ok(0),
-        Some(cursor) => cursor.strip_prefix("page-").and_then(|page| page.parse().ok()).ok_or_else(bad_cursor),
-    }
-}
-
 /// Cuts rendered items into result objects with cursors.
 pub(super) fn paginate(member: &str, items: &[String]) -> Vec<Arc<RawValue>> {
     let mut pages = Vec::new();
@@ -148,6 +143,6 @@ pub(super) fn paginate(member: &str, items: &[String]) -> Vec<Arc<RawValue>> {
     pages
 }
 
-fn bad_cursor() -> RpcError {
+pub(super) fn bad_cursor() -> RpcError {
     RpcError::new(error::INVALID_PARAMS, "unknown cursor: list again from the start")
 }

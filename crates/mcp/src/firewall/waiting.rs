@@ -31,11 +31,7 @@ pub(super) enum Answer {
 
 impl Firewall {
     /// Holds the call for as long as the client can be expected to wait.
-    pub(super) async fn wait_for_human(
-        &self,
-        attempt: Attempt<'_>,
-        held: Held,
-    ) -> Result<Arc<RawValue>, RpcError> {
+    pub(super) async fn wait_for_human(&self, attempt: Attempt<'_>, held: Held) -> Result<Arc<RawValue>, RpcError> {
         let id = held.approval.id;
         if tasks::wanted(attempt.client) {
             return Ok(tasks::created(&held));
@@ -76,8 +72,7 @@ impl Firewall {
                 }
             };
             if let Waited::Changed(approval) = waited.map_err(|error| unreadable(id, &error))?
-                && let Answer::Final(answer) =
-                    self.redeem(attempt.who, &approval, attempt.meta, attempt.client).await?
+                && let Answer::Final(answer) = self.redeem(attempt.who, &approval, attempt.meta, attempt.client).await?
             {
                 return Ok(Some(answer));
             }
