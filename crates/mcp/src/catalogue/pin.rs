@@ -126,14 +126,11 @@ pub(super) fn plan(
             None if tool.removed_at.is_some() => {}
             None => {
                 plan.report.removed.push(tool.upstream_name.clone());
+                // It may be gone for being offered in a form that cannot be used.
+                let dropped = plan.report.dropped.iter().find(|(name, _)| *name == tool.upstream_name);
+                let findings = dropped.map(|(_, why)| vec![Suspicion::unusable(why)]);
                 let tool = Tool { removed_at: Some(now), ..tool.clone() };
-                plan.changes.push(Change {
-                    tool,
-                    is_new: false,
-                    version: None,
-                    findings: None,
-                    event: Some(Event::Removed),
-                });
+                plan.changes.push(Change { tool, is_new: false, version: None, findings, event: Some(Event::Removed) });
             }
             Some(seen) => plan.seen_again(server, tool, seen, &others, now),
         }
@@ -409,5 +406,12 @@ pub(super) mod tests {
         );
         assert_eq!(report.added, ["ok"]);
         assert_eq!(report.dropped.len(), 4, "{:?}", report.dropped);
+
+        let spoiled =
+            json!({"name": "ok", "inputSchema": {"properties": {"a": {"type": "object", "x-mcp-header": "A"}}}});
+        let listed: Arc<RawValue> = Arc::from(to_raw_value(&spoiled).unwrap());
+        let plan = plan(&server, &account.0, &[listed], Timestamp::from_micros(2)).unwrap();
+        assert_eq!(plan.report.removed, ["ok"]);
+        assert!(plan.changes[0].findings.as_ref().unwrap()[0].detail.contains("x-mcp-header"));
     }
 }

@@ -15,6 +15,13 @@ pub(super) struct Suspicion {
     pub(super) detail: String,
 }
 
+impl Suspicion {
+    /// A tool that is offered in a form that cannot be used.
+    pub(super) fn unusable(why: &str) -> Self {
+        Self { kind: "unusable_definition", severity: MEDIUM, detail: why.to_owned() }
+    }
+}
+
 pub(super) const HIGH: &str = "high";
 const MEDIUM: &str = "medium";
 const LOW: &str = "low";

@@ -197,6 +197,9 @@ impl Connection {
         };
         probe.done();
         self.note(&outcome, started);
+        if let Err(error @ UpstreamError::NeedsAuth(_)) = &outcome {
+            catalogue::note_failure(&self.shared.store, self.account, &self.server, &self.explain(error)).await;
+        }
         outcome
     }
 
@@ -307,11 +310,17 @@ impl Connection {
             Some(facts) => facts,
             None => self.load_facts().await?,
         };
-        let heeded = self.server.settings.pin != PinMode::Off;
-        match facts.get(name) {
-            Some(tool) if tool.hash == *definition && (tool.usable || !heeded) => Ok(Arc::clone(tool)),
-            _ => Err(UpstreamError::DefinitionChanged(name.to_owned())),
+        if let Some(tool) = self.callable(&facts, name, definition) {
+            return Ok(tool);
         }
+        // Somebody may have accepted it, perhaps on another node.
+        let facts = self.load_facts().await?;
+        self.callable(&facts, name, definition).ok_or_else(|| UpstreamError::DefinitionChanged(name.to_owned()))
+    }
+
+    fn callable(&self, facts: &Facts, name: &str, definition: &Hash) -> Option<Arc<ToolFacts>> {
+        let heeded = self.server.settings.pin != PinMode::Off;
+        facts.get(name).filter(|tool| tool.hash == *definition && (tool.usable || !heeded)).cloned()
     }
 
     async fn load_facts(&self) -> Result<Arc<Facts>, UpstreamError> {

@@ -44,6 +44,9 @@ use super::{
 /// Sessions with one server at once; the one unused longest gives way.
 const SESSIONS_MAX: usize = 256;
 
+/// Longest wait for the answer to `server/discover`.
+const DISCOVERY_WAIT: Duration = Duration::from_secs(10);
+
 /// Whose session with a server that keeps sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
@@ -189,10 +192,13 @@ impl Peers {
                 Era::Modern if self.not_modern.is_no() => {}
                 Era::Legacy if self.not_legacy.is_no() => {}
                 Era::Modern => {
-                    if let Some(peer) = self.discover(url).await? {
-                        return self.keep(peer, owner);
+                    // No answer at all is how some servers treat what they do not know.
+                    if let Ok(found) = tokio::time::timeout(DISCOVERY_WAIT, self.discover(url)).await {
+                        match found? {
+                            Some(peer) => return self.keep(peer, owner),
+                            None => self.not_modern.no(),
+                        }
                     }
-                    self.not_modern.no();
                     if let Some(peer) = self.existing(want, owner) {
                         return Ok(peer);
                     }
