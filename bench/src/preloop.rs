@@ -124,13 +124,13 @@ impl Preloop {
 
     /// How far the journal got.
     pub(crate) async fn journal(&self) -> Result<Journal, Error> {
-        let request = hyper::Request::get("/api/v1/health")
+        let request = hyper::Request::get("/api/v1/audit-logs/progress")
             .header("host", self.addr.to_string())
             .header("authorization", &self.authorization)
             .body(preloop_bench::http::full(""))?;
         let body = http_body_util::BodyExt::collect(Connection::new(self.addr).send(request).await?).await?.to_bytes();
-        let health: Value = serde_json::from_slice(&body)?;
-        let count = |name: &str| health["journal"][name].as_u64().unwrap_or_default();
+        let progress: Value = serde_json::from_slice(&body)?;
+        let count = |name: &str| progress[name].as_u64().unwrap_or_default();
         Ok(Journal { commits: count("commits"), records: count("records") })
     }
 

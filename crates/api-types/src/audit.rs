@@ -125,3 +125,12 @@ pub struct ProvenRecord {
     #[schema(value_type = Option<Object>)]
     pub proof: Option<serde_json::Value>,
 }
+
+/// How much this process has written to the journal since it started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JournalProgress {
+    /// Durable commits.
+    pub commits: u64,
+    /// Records in them.
+    pub records: u64,
+}

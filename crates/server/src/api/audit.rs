@@ -8,7 +8,9 @@ use axum::{
 };
 use futures::StreamExt;
 use http::header;
-use preloop_api_types::audit::{AuditRecord, ExportAudit, FirstBreak, ListAudit, ProvenRecord, VerifyResult};
+use preloop_api_types::audit::{
+    AuditRecord, ExportAudit, FirstBreak, JournalProgress, ListAudit, ProvenRecord, VerifyResult,
+};
 use preloop_store::{ExportOptions, Record, RecordCursor, RecordFilter};
 use preloop_types::{CallId, EntryKind, redact};
 use utoipa_axum::router::OpenApiRouter;
@@ -27,6 +29,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(list))
         .routes(guarded!(export))
         .routes(guarded!(verify))
+        .routes(guarded!(progress))
         .routes(guarded!(get))
         .route("/api/v1/audit", axum::routing::get(list))
         .route("/api/v1/audit/export", axum::routing::get(export))
@@ -93,6 +96,14 @@ async fn verify(caller: Caller<ViewAuditLogs>) -> ApiResult<VerifyResult> {
             what: broken.what,
         }),
     }))
+}
+
+/// How much this process has written: many records to a commit is how one sync carries many calls.
+#[utoipa::path(get, path = "/api/v1/audit-logs/progress", tag = "audit",
+    responses((status = 200, body = JournalProgress)))]
+async fn progress(caller: Caller<ViewAuditLogs>) -> ApiResult<JournalProgress> {
+    let stats = caller.store().journal_stats();
+    Ok(axum::Json(JournalProgress { commits: stats.commits, records: stats.records }))
 }
 
 /// One record with what is kept beside it and the proof that it is in the journal.
