@@ -315,10 +315,15 @@ fn channels(given: &JsonObject, secrets: &mut Wanted) -> Result<Channels> {
             _ if value.is_null() => {}
             "webhook" => channels.webhook = Some(webhook(value, secrets)?),
             "email" => channels.email = emails(value)?,
+            "elicitation" => {
+                channels.elicitation = value.as_bool().ok_or_else(|| {
+                    ConfigError::invalid("channel_configs.elicitation", "is not `true` or `false`")
+                })?;
+            }
             _ => {
                 return Err(ConfigError::invalid(
                     "channel_configs",
-                    format!("channel `{name}` is not one of `webhook`, `email`"),
+                    format!("channel `{name}` is not one of `webhook`, `email`, `elicitation`"),
                 ));
             }
         }

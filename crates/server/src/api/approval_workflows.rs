@@ -143,6 +143,9 @@ fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
     if !workflow.channels.email.is_empty() {
         channels.insert("email".to_owned(), Value::from(workflow.channels.email));
     }
+    if workflow.channels.elicitation {
+        channels.insert("elicitation".to_owned(), Value::from(true));
+    }
     ApprovalWorkflow {
         id: workflow.id.0,
         account_id: account.0,
