@@ -80,8 +80,9 @@ impl Steps {
                 if failed > 0 {
                     self.notes.push(format!("FAILED   {title}: {failed} of {}", counts.passed + failed));
                 }
+                // Ignored in the code, for a reason that stands there; nothing this machine lacks.
                 if counts.skipped > 0 {
-                    self.skip(title, &format!("{} tests are ignored", counts.skipped));
+                    self.notes.push(format!("ignored  {title}: {}", counts.skipped));
                 }
             }
         }
