@@ -129,14 +129,6 @@ async fn batch_approve(caller: Caller<DecideApprovals>, Json(body): Json<BatchDe
     batch(&caller, body).await
 }
 
-/// Makes a link of the caller's own to the page on which a request is decided, to be opened on a phone.
-#[utoipa::path(post, path = "/api/v1/approval-requests/{id}/link", tag = "approval-requests",
-    responses((status = 200, body = ApprovalLink)))]
-async fn link(caller: Caller<DecideApprovals>, Id(id): Id<ApprovalId>) -> ApiResult<ApprovalLink> {
-    let url = caller.governor().approvals().link(caller.who(), id).await?;
-    Ok(axum::Json(ApprovalLink { url }))
-}
-
 /// Withdraws a pending request; the agent is told that it will not be carried out.
 #[utoipa::path(post, path = "/api/v1/approval-requests/{id}/cancel", tag = "approval-requests",
     request_body = CancelApproval, responses((status = 200, body = ApprovalRequest)))]
@@ -157,6 +149,14 @@ async fn cancel(
         return Err(ApiError::bad_request(format!("Request already {}", now.status.as_str())));
     }
     answer(&caller, who, &now).await
+}
+
+/// Makes a link of the caller's own to the page on which the request is decided.
+#[utoipa::path(post, path = "/api/v1/approval-requests/{id}/link", tag = "approval-requests",
+    responses((status = 200, body = ApprovalLink)))]
+async fn link(caller: Caller<DecideApprovals>, Id(id): Id<ApprovalId>) -> ApiResult<ApprovalLink> {
+    let url = caller.governor().approvals().link(caller.who(), id).await?;
+    Ok(axum::Json(ApprovalLink { url }))
 }
 
 const BATCH_MAX: usize = 100;

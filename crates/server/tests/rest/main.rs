@@ -1,0 +1,16 @@
+//! The REST API and the approval page as their users meet them: over HTTP, against a real server
+//! with a fresh store of each kind.
+
+#![expect(clippy::unwrap_used, reason = "what does not work fails the test")]
+
+mod app;
+mod approvals;
+mod audit;
+mod keys;
+mod mcp_servers;
+mod page;
+mod permissions;
+mod policies;
+mod rules;
+mod system;
+mod workflows;

@@ -1,0 +1,198 @@
+//! The configuration as one document.
+
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::app::App;
+
+const POLICY: &str = r#"
+version: "1.0"
+metadata: { name: payments-guard }
+approval_workflows:
+  - name: two-eyes
+    timeout_seconds: 900
+    require_reason: true
+tools:
+  - name: pay
+    source: mock
+    approval_workflow: two-eyes
+    justification: required
+    conditions:
+      - expression: args.amount <= 20
+        action: allow
+      - expression: args.amount > 200
+        action: deny
+        description: Above the agent limit
+      - action: require_approval
+  - name: hang
+    source: mock
+    enabled: false
+defaults:
+  unknown_tools: deny
+"#;
+
+#[tokio::test]
+async fn applied_twice_a_policy_changes_nothing_the_second_time() {
+    for app in App::each().await {
+        app.add_mock().await;
+        let diff = app.owner.yaml("/api/v1/policies/diff", POLICY).await.ok();
+        assert_eq!(diff["summary"], "3 addition(s), 1 modification(s)");
+        let first = app.owner.yaml("/api/v1/policies/apply", POLICY).await.ok();
+        assert_eq!((&first["tools_created"], &first["policies_created"]), (&json!(2), &json!(1)), "{first:#}");
+        assert_eq!(first["version_number"], 1);
+
+        let records = app.owner.get("/api/v1/audit-logs?limit=1000").await.ok();
+        let second = app.owner.yaml("/api/v1/policies/apply", POLICY).await.ok();
+        assert_eq!((&second["tools_updated"], &second["version_number"]), (&json!(0), &Value::Null));
+        assert_eq!(app.owner.get("/api/v1/audit-logs?limit=1000").await.ok(), records);
+        let diff = app.owner.yaml("/api/v1/policies/diff", POLICY).await.ok();
+        assert_eq!((&diff["has_changes"], &diff["summary"]), (&json!(false), &json!("No changes")));
+    }
+}
+
+#[tokio::test]
+async fn an_export_applied_is_a_no_op() {
+    for app in App::each().await {
+        app.add_mock().await;
+        let body = json!({"name": "secretive", "url": app.mock.url(), "auth_type": "header",
+            "auth_config": {"headers": {"X-Team": "hidden-value"}}, "settings": {"allow_private_network": true}});
+        app.owner.post("/api/v1/mcp-servers", body).await.created();
+        app.owner.yaml("/api/v1/policies/apply", POLICY).await.ok();
+        let channels = json!({"webhook": {"url": "https://grc.example.org/in", "headers": {"X-Key": "hidden-value"}}});
+        let hook = json!({"name": "hook", "channel_configs": channels, "workflow_type": "consensus"});
+        app.owner.post("/api/v1/approval-workflows", hook).await.created();
+
+        let yaml = app.owner.get("/api/v1/policies/export").await.text;
+        assert!(!yaml.contains("hidden-value") && yaml.contains("redacted: true"), "{yaml}");
+        let again = app.owner.yaml("/api/v1/policies/apply?prune=true", &yaml).await.ok();
+        assert_eq!(again["version_number"], Value::Null, "{again:#}");
+        let json = app.owner.get("/api/v1/policies/export?format=json").await.ok();
+        let again = app.owner.post("/api/v1/policies/apply", json).await.ok();
+        assert_eq!(again["version_number"], Value::Null, "{again:#}");
+        let without_time = |text: &str| {
+            text.lines()
+                .filter(|line| !line.contains("xported at") && !line.contains("created_at"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(without_time(&app.owner.get("/api/v1/policies/export").await.text), without_time(&yaml));
+    }
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_said_at_once_and_nothing_is_written() {
+    let app = App::start().await;
+    app.add_mock().await;
+    let wrong = r#"
+metadata: { name: wrong }
+tools:
+  - name: pay
+    source: mock
+    approval_workflow: nobody
+    conditions:
+      - expression: args.amuont > 5
+        action: deny
+  - name: pya
+    source: mocc
+    conditoins: []
+"#;
+    let validation = app.owner.yaml("/api/v1/policies/validate", wrong).await.ok();
+    assert_eq!(validation["is_valid"], false);
+    let errors = validation["errors"].as_array().unwrap();
+    for (word, line) in [("nobody", 6), ("mocc", 11), ("conditoins", 12)] {
+        let error = errors.iter().find(|error| error["message"].as_str().unwrap().contains(word));
+        let error = error.unwrap_or_else(|| panic!("{word}: {errors:#?}"));
+        assert_eq!(error["line"], line, "{error}");
+    }
+    let detail = app.owner.yaml("/api/v1/policies/apply", wrong).await.fails(400);
+    assert!(detail["errors"].as_array().unwrap().len() >= 3, "{detail:#}");
+    let misspelt = POLICY.replace("args.amount > 200", "args.amuont > 200");
+    let detail = app.owner.yaml("/api/v1/policies/apply", &misspelt).await.fails(400);
+    assert!(detail["errors"][0].to_string().contains("args.amount"), "{detail:#}");
+    assert_eq!(app.owner.get("/api/v1/tool-configurations").await.ok(), json!([]));
+    assert_eq!(app.owner.get("/api/v1/policies/versions").await.ok()["total"], 0);
+}
+
+#[tokio::test]
+async fn a_rehearsal_counts_and_writes_nothing() {
+    for app in App::each().await {
+        app.add_mock().await;
+        let form = Form::new().part("file", Part::text(POLICY).file_name("policy.yaml")).text("dry_run", "true");
+        let request = app.owner.request(reqwest::Method::POST, "/api/v1/policies/upload").multipart(form);
+        let rehearsed = app.owner.send(request).await.ok();
+        assert_eq!((&rehearsed["dry_run"], &rehearsed["tools_created"]), (&json!(true), &json!(2)));
+        assert_eq!(app.owner.get("/api/v1/tool-configurations").await.ok(), json!([]));
+        assert_eq!(app.owner.get("/api/v1/approval-workflows").await.ok().as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn pruning_removes_what_is_not_named_and_a_version_brings_it_back() {
+    for app in App::each().await {
+        app.add_mock().await;
+        app.owner.yaml("/api/v1/policies/apply", POLICY).await.ok();
+        let versions = app.owner.get("/api/v1/policies/versions").await.ok();
+        let version = format!("/api/v1/policies/versions/{}", versions["versions"][0]["id"].as_str().unwrap());
+        let little = "metadata: {name: little}\nmcp_servers: [{name: mock, url: \"URL\", settings: {allow_private_network: true}}]\n"
+            .replace("URL", &app.mock.url());
+        let kept = app.owner.yaml("/api/v1/policies/apply", &little).await.ok();
+        assert_eq!(kept["removed"], 0);
+        let pruned = app.owner.yaml("/api/v1/policies/apply?prune=true", &little).await.ok();
+        assert_eq!(pruned["removed"], 3, "{pruned:#}");
+        let left = app.owner.get("/api/v1/approval-workflows").await.ok();
+        assert_eq!(left[0]["is_default"], true, "nobody could be asked without the default");
+
+        let preview = app.owner.post(&format!("{version}/rollback"), json!({"preview_only": true})).await.ok();
+        assert_eq!(preview["diff"]["has_changes"], true);
+        let back = app.owner.post(&format!("{version}/rollback"), json!({})).await.ok();
+        assert_eq!(back["success"], true, "{back:#}");
+        assert_eq!(app.owner.get("/api/v1/tool-configurations").await.ok().as_array().unwrap().len(), 2);
+        let text = app.owner.get(&version).await.ok();
+        assert!(text["policy"].as_str().unwrap().contains("Above the agent limit"));
+    }
+}
+
+#[tokio::test]
+async fn a_document_reads_only_the_variables_it_may() {
+    let app = App::start().await;
+    let with = |name: &str| {
+        format!("metadata: {{name: v}}\nmcp_servers: [{{name: s, url: \"http://127.0.0.1:9/${{{name}}}\"}}]\n")
+    };
+    // `PATH` is set and must not be read.
+    for name in ["PATH", "PRELOOP_POLICY_THAT_IS_NOT_SET"] {
+        let reply = app.owner.yaml("/api/v1/policies/apply", &with(name)).await;
+        assert!(reply.status.is_client_error() && reply.text.contains(name), "{}", reply.text);
+        assert!(!reply.text.contains("/usr/bin"), "{}", reply.text);
+    }
+    assert_eq!(app.owner.get("/api/v1/mcp-servers").await.ok(), json!([]));
+}
+
+#[tokio::test]
+async fn a_tool_whose_server_is_missing_can_be_left_out() {
+    let app = App::start().await;
+    let detail = app.owner.yaml("/api/v1/policies/apply", POLICY).await;
+    assert!(detail.status.is_client_error() && detail.text.contains("mock"), "{}", detail.text);
+    let skipped = app.owner.yaml("/api/v1/policies/apply?skip_missing_servers=true", POLICY).await.ok();
+    assert_eq!((&skipped["tools_skipped"], &skipped["tools_created"]), (&json!(2), &json!(0)));
+    assert_eq!(app.owner.get("/api/v1/account/defaults").await.ok()["unknown_tools"], "deny");
+}
+
+#[tokio::test]
+async fn two_applies_at_once_end_in_one_of_them_whole() {
+    for app in App::each().await {
+        app.add_mock().await;
+        let document = |name: &str| POLICY.replace("Above the agent limit", name).replace("two-eyes", name);
+        let documents: Vec<_> = (0..6).map(|n| document(&format!("limit-{n}"))).collect();
+        let applies = documents.iter().map(|document| app.owner.yaml("/api/v1/policies/apply", document));
+        for reply in futures::future::join_all(applies).await {
+            reply.ok();
+        }
+        let configs = app.owner.get("/api/v1/tool-configurations").await.ok();
+        let pay = configs.as_array().unwrap().iter().find(|config| config["tool_name"] == "pay").unwrap();
+        let winner = pay["access_rules"][1]["description"].as_str().unwrap();
+        let workflows = app.owner.get("/api/v1/approval-workflows").await.ok();
+        let workflow = workflows.as_array().unwrap().iter().find(|workflow| workflow["name"] == winner).unwrap();
+        assert_eq!(pay["approval_workflow_id"], workflow["id"]);
+        assert_eq!(configs.as_array().unwrap().len(), 2);
+    }
+}
