@@ -65,6 +65,10 @@ impl Credential {
         {
             return Ok(Arc::clone(&held.headers));
         }
+        Box::pin(self.renewed_headers()).await
+    }
+
+    async fn renewed_headers(&self) -> Result<Arc<HeaderMap>, UpstreamError> {
         let _one = self.renewing.lock().await;
         let held = match self.held.load_full() {
             Some(held) => held,

@@ -186,7 +186,7 @@ impl Http {
         exchange: &mut Exchange<'_>,
     ) -> Result<Response, Failure> {
         if response.status() != StatusCode::OK {
-            return match self.refused(response).await {
+            return match Box::pin(self.refused(response)).await {
                 Failure::Error(UpstreamError::Rpc(error)) => Ok(Response { id: None, result: Err(error) }),
                 failure => Err(failure),
             };
@@ -199,7 +199,7 @@ impl Http {
             };
         }
         if is(&response, "text/event-stream") {
-            return self.follow(id, response, board, exchange).await;
+            return Box::pin(self.follow(id, response, board, exchange)).await;
         }
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
         Err(UpstreamError::Protocol(format!("the answer is `{kind}`, not JSON or an event stream")).into())

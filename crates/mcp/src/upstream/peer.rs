@@ -119,7 +119,9 @@ impl Peer {
         client: &dyn Client,
         who: Option<KeyId>,
     ) -> Result<Response, Failure> {
-        self.set_log_level(side, client).await?;
+        if let Some(level) = client.log_level() {
+            Box::pin(self.set_log_level(side, level)).await?;
+        }
         let id = side.ids.fetch_add(1, Ordering::Relaxed);
         let modern = self.version.era() == Era::Modern;
         let capabilities = if modern {
@@ -150,8 +152,7 @@ impl Peer {
     }
 
     /// A legacy server is told the level by request; a modern one finds it in `_meta`.
-    async fn set_log_level(&self, side: Side<'_>, client: &dyn Client) -> Result<(), Failure> {
-        let Some(level) = client.log_level() else { return Ok(()) };
+    async fn set_log_level(&self, side: Side<'_>, level: LogLevel) -> Result<(), Failure> {
         if self.version.era() == Era::Modern || !self.declares("/logging") {
             return Ok(());
         }

@@ -148,6 +148,11 @@ impl Peers {
         if let Some(peer) = self.existing(want, owner) {
             return Ok(peer);
         }
+        // Boxed, here and elsewhere: what rarely happens does not weigh on what always does.
+        Box::pin(self.connect(want, owner, client)).await
+    }
+
+    async fn connect(&self, want: Era, owner: &Owner, client: &dyn Client) -> Result<Arc<Peer>, Failure> {
         // Sessions of several agents may be opened side by side; anything else is made once.
         let one_more = self.sessional.load(Ordering::Acquire) && *owner != Owner::Control;
         let _one = if one_more { None } else { Some(self.connecting.lock().await) };
