@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use preloop_bench::mock::{Eras, Mock, Options};
 use preloop_e2e::{App, Era, Limits, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -167,13 +168,16 @@ async fn a_stdio_server_dies_with_the_server_and_leaves_no_orphan() {
     let mut app = App::start().await;
     // Answers nothing, and has a child of its own that ignores its end; the marker finds both.
     let script = format!("tail -f {marker} & cat > /dev/null; wait");
-    let body = json!({
-        "name": "mute", "transport": "stdio", "command": "sh", "args": ["-c", script],
-        "settings": { "connect_ms": 1_000, "call_ms": 1_000 },
+    let body = json!({ "name": "mute", "transport": "stdio", "command": "sh", "args": ["-c", script] });
+    let owner = app.owner();
+    let adding = tokio::spawn(async move {
+        let _ =
+            tokio::time::timeout(Duration::from_secs(5), owner.send(Method::POST, "/api/v1/mcp-servers", Some(body)))
+                .await;
     });
-    let (_, server) = app.owner().send(reqwest::Method::POST, "/api/v1/mcp-servers", Some(body)).await;
-    assert_ne!(server["status"], "active", "{server:#}");
+    eventually("the server's processes", || async { (processes_naming(&marker).len() == 2).then_some(()) }).await;
 
+    adding.abort();
     app.restart().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let orphans = processes_naming(&marker);

@@ -1,10 +1,13 @@
 //! One spelling for equal JSON, so that a hash can stand for it.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 use serde::{
     Deserialize,
-    de::{Deserializer, Error as _, MapAccess, Visitor},
+    de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -29,6 +32,13 @@ pub fn canonical_json(text: &str) -> Result<String, CanonicalError> {
     let mut out = String::with_capacity(text.len());
     write(text.trim(), &mut out, 0)?;
     Ok(out)
+}
+
+/// Refuses JSON in which an object has a key twice. Readers disagree on which one counts, so what was
+/// decided about would not be what is carried out.
+pub fn unambiguous(text: &str) -> Result<(), CanonicalError> {
+    serde_json::from_str::<Unambiguous>(text)?;
+    Ok(())
 }
 
 fn write(text: &str, out: &mut String, depth: usize) -> Result<(), CanonicalError> {
@@ -96,6 +106,68 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+/// JSON whose keys were looked at and whose values were thrown away.
+struct Unambiguous;
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Look;
+        impl<'de> Visitor<'de> for Look {
+            type Value = Unambiguous;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unambiguous, A::Error> {
+                let mut seen = HashSet::new();
+                while let Some(Key(key)) = map.next_key()? {
+                    if let Some(key) = seen.replace(key) {
+                        return Err(A::Error::custom(format!("key `{key}` appears twice")));
+                    }
+                    map.next_value::<Unambiguous>()?;
+                }
+                Ok(Unambiguous)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Unambiguous, A::Error> {
+                while seq.next_element::<Unambiguous>()?.is_some() {}
+                Ok(Unambiguous)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Unambiguous, E> {
+                Ok(Unambiguous)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Unambiguous, E> {
+                Ok(Unambiguous)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Unambiguous, E> {
+                Ok(Unambiguous)
+            }
+
+            fn visit_unit<E>(self) -> Result<Unambiguous, E> {
+                Ok(Unambiguous)
+            }
+        }
+        deserializer.deserialize_any(Look)
+    }
+}
+
+/// A key, borrowed where its spelling holds no escape.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +186,12 @@ mod tests {
     #[test]
     fn a_repeated_key_is_refused() {
         assert!(canonical_json(r#"{"a":1,"\u0061":2}"#).is_err());
+    }
+
+    #[test]
+    fn a_repeated_key_is_ambiguous_at_any_depth() {
+        assert!(unambiguous(r#"{"a":[{"b":1.5,"c":{"b":null}},"b",-1,true]}"#).is_ok());
+        assert!(unambiguous(r#"{"a":[1,{"b":1,"c":2,"\u0062":3}]}"#).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod text;
 mod time;
 
 pub use call::{CallOutcome, OutcomeStatus, ToolCall, ToolRef};
-pub use canonical::{CanonicalError, canonical_json};
+pub use canonical::{CanonicalError, canonical_json, unambiguous};
 pub use decision::{Decision, DecisionSource, RuleRef, Verdict};
 pub use entry::{Entry, EntryKind, Subject};
 pub use hash::Hash;

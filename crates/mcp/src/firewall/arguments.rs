@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use jsonschema::{PatternOptions, Validator};
 use preloop_govern::CatalogueTool;
-use preloop_types::{Hash, config::Justification};
+use preloop_types::{Hash, config::Justification, unambiguous};
 use serde_json::{Value, json, value::RawValue};
 
 use crate::upstream::members::{self, Members};
@@ -69,6 +69,9 @@ impl Schema {
 
     /// Why the arguments do not fit, if so.
     pub(super) fn misfit(&self, arguments: &RawValue) -> Option<String> {
+        if let Err(error) = unambiguous(arguments.get()) {
+            return Some(error.to_string());
+        }
         let validator = self.validator.as_ref()?;
         let value: Value = match serde_json::from_str(arguments.get()) {
             Ok(value) => value,
