@@ -191,10 +191,10 @@ impl Counts {
     /// Reads `Summary [1s] 11 tests run: 10 passed (1 slow), 1 failed, 0 skipped` or
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`.
     fn add(&mut self, line: &str) {
-        let line = line.trim();
-        let summary = if line.starts_with("Summary [") {
+        let summary = if line.trim_start().starts_with("Summary [") {
             line.split_once(" run: ").map(|(_, rest)| rest)
         } else {
+            // Nextest shows what a failed test's own harness said, indented: that is not counted twice.
             line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")).map(|(_, rest)| rest)
         };
         for part in without_parentheses(summary.unwrap_or_default()).split([',', ';']) {
@@ -261,5 +261,6 @@ mod tests {
             Counts { passed: 3, failed: 2, skipped: 1 }
         );
         assert_eq!(counts("test mentions 3 passed, 1 failed"), Counts::default());
+        assert_eq!(counts("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured"), Counts::default());
     }
 }

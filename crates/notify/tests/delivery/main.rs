@@ -8,16 +8,16 @@ mod sink;
 
 use std::time::Duration;
 
-use preloop_egress::EgressOptions;
+use preloop_egress::{Egress, EgressOptions};
 use preloop_govern::{ApprovalNotice, Recipient};
-use preloop_notify::sign;
+use preloop_notify::{Courier, Settings, SmtpSettings, SmtpTls, sign};
 use preloop_store::ApprovalStatus;
 use preloop_types::Timestamp;
 use serde_json::json;
 
 use crate::{
     receiver::Receiver,
-    rig::{HOSTILE, Rig, mailbox, webhook},
+    rig::{HOSTILE, Rig, mailbox, smtp_settings, webhook},
     sink::Sink,
 };
 
@@ -103,6 +103,28 @@ async fn a_mailbox_that_is_refused_is_not_tried_again() {
     let journal = rig.journal().await;
     assert_eq!(journal.len(), 2);
     assert!(!format!("{journal:?}").contains('@'), "the journal is never erased, so it holds no address");
+}
+
+#[tokio::test]
+async fn nothing_is_said_in_the_clear_where_tls_was_asked_for() {
+    for tls in [SmtpTls::StartTls, SmtpTls::Tls] {
+        let sink = Sink::start(false).await;
+        let rig = Rig::with(Some(smtp_settings(sink.port, tls)), EgressOptions::default()).await;
+        rig.announce_to(mailbox("ann@example.com")).await;
+
+        rig.deliver().await;
+
+        assert!(sink.mails().is_empty(), "{tls:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_is_none_is_refused_at_the_start() {
+    let rig = Rig::new(None).await;
+    let settings = SmtpSettings { from: "nobody".to_owned(), ..smtp_settings(25, SmtpTls::None) };
+    let refused =
+        Courier::new(rig.store.clone(), &Egress::new(EgressOptions::default()), &Settings { smtp: Some(settings) });
+    assert!(refused.err().unwrap().to_string().contains("SMTP_FROM"));
 }
 
 #[tokio::test]
@@ -205,7 +227,7 @@ async fn nobody_is_told_of_what_is_decided() {
 #[tokio::test]
 async fn a_webhook_cannot_be_aimed_at_this_machine() {
     let receiver = Receiver::start(200).await;
-    let rig = Rig::with_egress(None, EgressOptions::default()).await;
+    let rig = Rig::with(None, EgressOptions::default()).await;
     rig.announce_to(webhook(&receiver.url)).await;
 
     rig.deliver().await;

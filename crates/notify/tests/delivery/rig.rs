@@ -25,10 +25,11 @@ pub(crate) const HOSTILE: &str = "pay\r\nBcc: thief@example.com\r\n\r\n<script>a
 impl Rig {
     /// With an SMTP server on this port of this machine; private addresses may be reached.
     pub(crate) async fn new(smtp: Option<u16>) -> Self {
-        Self::with_egress(smtp, EgressOptions { allow_private_network: true, ..EgressOptions::default() }).await
+        let open = EgressOptions { allow_private_network: true, ..EgressOptions::default() };
+        Self::with(smtp.map(|port| smtp_settings(port, SmtpTls::None)), open).await
     }
 
-    pub(crate) async fn with_egress(smtp: Option<u16>, egress: EgressOptions) -> Self {
+    pub(crate) async fn with(smtp: Option<SmtpSettings>, egress: EgressOptions) -> Self {
         let store = fresh_sqlite().await;
         let owner = NewOwner { username: "ann".to_owned(), email: None, full_name: None, key: None };
         let owner = store.bootstrap(owner).await.unwrap().unwrap();
@@ -65,14 +66,6 @@ impl Rig {
             .write(owner.account, |tx| Box::pin(async move { tx.insert_or_join_approval(&new).await }))
             .await
             .unwrap();
-        let smtp = smtp.map(|port| SmtpSettings {
-            host: "127.0.0.1".to_owned(),
-            port: Some(port),
-            username: None,
-            password: None,
-            from: "Preloop <preloop@example.com>".to_owned(),
-            tls: SmtpTls::None,
-        });
         let courier = Courier::new(store.clone(), &Egress::new(egress), &Settings { smtp }).unwrap();
         Self { account: owner.account, approval: joined.approval, courier, store }
     }
@@ -134,6 +127,17 @@ impl Rig {
         let filter = RecordFilter { kinds: vec![EntryKind::ApprovalNotified], ..RecordFilter::default() };
         let records = self.store.account(self.account).records(filter).await.unwrap();
         records.iter().map(|record| serde_json::from_str(record.body.get()).unwrap()).collect()
+    }
+}
+
+pub(crate) fn smtp_settings(port: u16, tls: SmtpTls) -> SmtpSettings {
+    SmtpSettings {
+        host: "127.0.0.1".to_owned(),
+        port: Some(port),
+        username: None,
+        password: None,
+        from: "Preloop <preloop@example.com>".to_owned(),
+        tls,
     }
 }
 
