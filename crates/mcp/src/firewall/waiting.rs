@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use preloop_govern::{Held, Redeemed, Waited};
 use preloop_store::Approval;
-use preloop_types::{ApprovalId, Principal};
+use preloop_types::{ApprovalId, Principal, Timestamp};
 use serde_json::{json, value::RawValue, value::to_raw_value};
 use tokio::time::Instant;
 
@@ -56,7 +56,7 @@ impl Firewall {
         tokio::pin!(asked);
         let mut asking = elicit::applies(attempt, held);
         loop {
-            beat.show();
+            beat.show(self.governor.now());
             let step = patience.saturating_sub(beat.started.elapsed()).min(self.options.beat);
             // Only the wait is given up with the client: a call that runs is upstream's to cancel.
             let approvals = self.governor.approvals();
@@ -122,19 +122,19 @@ impl<'a> Beat<'a> {
         Self { client, held, started: Instant::now() }
     }
 
-    fn show(&self) {
+    fn show(&self, now: Timestamp) {
         let Some(token) = self.client.progress_token() else { return };
-        let waited = self.started.elapsed().as_secs_f64();
-        let timeout = f64::from(self.held.workflow.timeout_seconds);
-        let left = (timeout - waited).max(0.0);
+        let approval = &self.held.approval;
+        let window = approval.expires_at.since(approval.requested_at).as_secs_f64();
+        let left = approval.expires_at.since(now).as_secs_f64();
         let params = json!({
             "progressToken": token,
-            "progress": (waited / timeout * 100.0).min(99.0),
+            "progress": ((1.0 - left / window) * 100.0).min(99.0),
             "total": 100,
             "message": format!(
                 "Waiting for approval via {} ({left:.0}s remaining), request {}",
                 self.held.channels.join(", "),
-                self.held.approval.id
+                approval.id
             ),
         });
         self.client.notify("notifications/progress", to_raw_value(&params).ok().map(Arc::from));
