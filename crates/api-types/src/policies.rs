@@ -16,6 +16,7 @@ pub struct PolicyText {
 
 /// A policy document sent as a form.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of one request")]
 pub struct PolicyUpload {
     /// The document, YAML or JSON.
     #[schema(value_type = String, format = Binary)]

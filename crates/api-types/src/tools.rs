@@ -8,6 +8,7 @@ use crate::{Uuid, access_rules::RuleSummary, spelling};
 
 /// A tool with what is configured for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one tool")]
 pub struct Tool {
     /// The name agents call it by.
     pub name: String,

@@ -48,7 +48,7 @@ pub enum ServeError {
 pub(crate) struct ApiError {
     status: StatusCode,
     detail: Detail,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 pub(crate) type ApiResult<T> = Result<Json<T>, ApiError>;
@@ -80,13 +80,13 @@ impl ApiError {
 
     pub(crate) fn unauthorized(detail: &str) -> Self {
         let challenge = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        Self { header: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+        Self { header: Some(Box::new(challenge)), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     pub(crate) fn too_many(retry_after_seconds: u64) -> Self {
         let retry = (header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
         let detail = "Too many failed attempts; try again later";
-        Self { header: Some(retry), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+        Self { header: Some(Box::new(retry)), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
     /// One field of the request is wrong. `path` is dotted: `rules.0.action`.
@@ -117,8 +117,8 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(ErrorBody { detail: self.detail })).into_response();
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+        if let Some(header) = self.header {
+            response.headers_mut().insert(header.0, header.1);
         }
         response
     }
@@ -156,7 +156,7 @@ impl From<preloop_store::Error> for ApiError {
                 tracing::warn!(%error, "the store refused a request");
                 let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
                 let detail = format!("Nothing was changed: {error}");
-                Self { header: Some(again), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+                Self { header: Some(Box::new(again)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
             }
             error => {
                 tracing::error!(%error, "the store failed");

@@ -24,7 +24,7 @@ use crate::error::ApiError;
 /// Largest request body of the REST API and the pages.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Longest time to the head of an answer. Bodies that stream may take longer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 /// Limits for everything but MCP, which has its own.
 pub(crate) fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
@@ -77,7 +77,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("mcp-session-id"),
             header::WWW_AUTHENTICATE,
         ])
-        .max_age(Duration::from_secs(600))
+        .max_age(Duration::from_mins(10))
 }
 
 /// Always ours: a client's own id would let it write into our logs.

@@ -168,7 +168,7 @@ pub fn document() -> OpenApi {
 }
 
 /// The document as JSON under its usual names, and a page to read and try it.
-pub(crate) fn routes(document: OpenApi) -> Router {
+pub(crate) fn routes(document: &OpenApi) -> Router {
     // The page's scripts are vendored; its only inline script is its own configuration.
     const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                        connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";

@@ -78,7 +78,7 @@ impl ServerOptions {
         if self.instance_key.expose_secret().len() < 16 {
             return Err(ServeError::Options("the instance key is shorter than 16 characters".into()));
         }
-        let key = self.owner.key.as_ref().map(|key| key.expose_secret());
+        let key = self.owner.key.as_ref().map(ExposeSecret::expose_secret);
         if key.is_some_and(|key| key.len() < 20 || !key.bytes().all(|b| b.is_ascii_graphic())) {
             return Err(ServeError::Options(
                 "the first API key must be at least 20 visible ASCII characters; `openssl rand -hex 32` makes one"

@@ -20,7 +20,7 @@ struct Guesses {
     wrong: HashSet<Hash>,
 }
 
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 const GUESSES_MAX: usize = 100;
 /// Bounds the memory an attacker with many addresses can take.
 const ADDRESSES_MAX: usize = 10_000;

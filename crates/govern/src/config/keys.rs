@@ -136,9 +136,13 @@ impl Config {
         Ok((row, minted.secret))
     }
 
-    /// Revokes a key for good. What it is doing now ends with its next call.
+    /// Revokes a key for good. What it is doing now ends with its next call. Not the caller's own:
+    /// nobody locks themselves out by mistake.
     pub async fn revoke_key(&self, who: &Principal, id: KeyId) -> Result<()> {
         let by = Actor::from(who);
+        if id == who.key {
+            return Err(ConfigError::Refused("this is the key of this request; revoke it with another key".into()));
+        }
         self.change(who.account, move |tx| {
             Box::pin(async move {
                 let row = tx.key(id).await?.ok_or(ConfigError::NotFound("API key"))?;

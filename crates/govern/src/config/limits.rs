@@ -123,7 +123,7 @@ pub(super) fn header_name(field: &str, value: &str) -> Result<String> {
 pub(super) fn email(field: &str, value: &str) -> Result<String> {
     let value = named(field, value, 254)?;
     let plausible = value.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && domain.contains('.') | (domain == "localhost") && !domain.contains('@')
+        !local.is_empty() && (domain.contains('.') || domain == "localhost") && !domain.contains('@')
     }) && !value.chars().any(char::is_whitespace);
     if plausible { Ok(value) } else { Err(ConfigError::invalid(field, format!("`{value}` is not an e-mail address"))) }
 }

@@ -44,6 +44,7 @@ impl EnvAllowList {
 
 /// A document to be applied, and how.
 #[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of one request")]
 pub struct ApplyRequest {
     /// The document, YAML or JSON.
     pub text: String,
@@ -544,15 +545,12 @@ async fn apply_tools(
     }
     for upsert in plan.upserts.into_iter().filter(preloop_policy::plan::Upsert::is_change) {
         tools::check(&upsert.after).map_err(|error| within("tools", &upsert.after.tool_name, error))?;
-        match &upsert.before {
-            Some(before) => {
-                tools::replace(tx, by, before, &upsert.after).await?;
-                applied.tools_updated += 1;
-            }
-            None => {
-                tools::insert(tx, by, &upsert.after).await?;
-                applied.tools_created += 1;
-            }
+        if let Some(before) = &upsert.before {
+            tools::replace(tx, by, before, &upsert.after).await?;
+            applied.tools_updated += 1;
+        } else {
+            tools::insert(tx, by, &upsert.after).await?;
+            applied.tools_created += 1;
         }
     }
     if request.prune {
@@ -586,7 +584,8 @@ async fn prune(tx: &mut Tx<'_>, by: Actor, document: &Document, applied: &mut Ap
     }
     for workflow in tx.workflows().await? {
         let named = document.approval_workflows.iter().any(|entry| entry.name == workflow.name);
-        if !named && !(workflow.is_default && keeps_default(document)) {
+        let kept = workflow.is_default && keeps_default(document);
+        if !(named || kept) {
             workflows::delete(tx, by, &workflow)
                 .await
                 .map_err(|error| within("approval_workflows", &workflow.name, error))?;

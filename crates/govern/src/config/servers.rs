@@ -229,7 +229,7 @@ fn slug(servers: &[Server], name: &str) -> String {
     };
     let taken = |slug: &str| RESERVED_SLUGS.contains(&slug) || servers.iter().any(|server| server.slug == slug);
     std::iter::once(base.to_owned())
-        .chain((2..).map(|n: u32| {
+        .chain((2..u32::MAX).map(|n| {
             let suffix = format!("-{n}");
             let kept: String = base.chars().take(SLUG_MAX - suffix.len()).collect();
             kept.trim_end_matches('-').to_owned() + &suffix
@@ -283,7 +283,9 @@ fn stdio(old: Option<&Transport>, change: &ServerChange, secrets: &mut Wanted) -
     let cwd = change.cwd.as_ref().map_or(old_cwd, Option::as_ref);
     let env = match &change.env {
         None => {
-            old_env.iter().for_each(|name| secrets.keep(format!("env.{name}")));
+            for name in old_env {
+                secrets.keep(format!("env.{name}"));
+            }
             old_env.to_vec()
         }
         Some(env) => {
@@ -398,7 +400,9 @@ fn oauth(old: Option<&Auth>, given: &JsonObject, secrets: &mut Wanted) -> Result
         Some(Auth::OAuth(oauth)) => oauth.clone(),
         _ => OAuthSettings::default(),
     };
-    OPTIONAL.iter().for_each(|name| secrets.keep(*name));
+    for name in OPTIONAL {
+        secrets.keep(*name);
+    }
     if let Some(id) = given.get("client_id").and_then(Value::as_str) {
         oauth.client_id = Some(limits::named("auth_config.client_id", id, 500)?);
     }

@@ -316,9 +316,9 @@ fn channels(given: &JsonObject, secrets: &mut Wanted) -> Result<Channels> {
             "webhook" => channels.webhook = Some(webhook(value, secrets)?),
             "email" => channels.email = emails(value)?,
             "elicitation" => {
-                channels.elicitation = value.as_bool().ok_or_else(|| {
-                    ConfigError::invalid("channel_configs.elicitation", "is not `true` or `false`")
-                })?;
+                channels.elicitation = value
+                    .as_bool()
+                    .ok_or_else(|| ConfigError::invalid("channel_configs.elicitation", "is not `true` or `false`"))?;
             }
             _ => {
                 return Err(ConfigError::invalid(

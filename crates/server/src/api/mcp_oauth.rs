@@ -48,7 +48,8 @@ async fn redirect(caller: Caller<EditMcpServers>, Id(id): Id<ServerId>) -> Resul
 
 /// Where the upstream authorization server sends the browser back to.
 #[utoipa::path(get, path = "/api/v1/mcp-servers/oauth/callback", tag = "mcp-servers", params(OAuthCallback),
-    responses((status = 200, body = String, content_type = "text/html")))]
+    responses((status = 200, body = String, content_type = "text/html"),
+        (status = 400, body = String, content_type = "text/html")))]
 async fn callback(visitor: Visitor, query: Result<Query<OAuthCallback>, ApiError>) -> Response {
     let Ok(Query(answer)) = query else {
         return page::message(StatusCode::BAD_REQUEST, "The answer cannot be read", "Begin the consent again.");

@@ -60,6 +60,7 @@ fn upstream(snapshot: &Snapshot, tool: &preloop_govern::CatalogueTool) -> Tool {
     shown(definition, config, &tool.reference, source)
 }
 
+#[derive(Clone, Copy)]
 struct Source<'a> {
     kind: &'a str,
     id: Option<preloop_api_types::Uuid>,
@@ -69,11 +70,12 @@ struct Source<'a> {
 }
 
 fn shown(definition: Definition, config: Option<&ToolConfig>, reference: &ToolRef, source: Source<'_>) -> Tool {
-    let unsupported = (!source.usable).then(|| match source.pin {
-        Some(PinState::Drifted) => "its definition changed; accept the change first",
-        Some(PinState::Quarantined) => "its definition looks like an attack; accept it first",
-        _ => "its server is switched off",
-    });
+    let unsupported = match source.pin {
+        _ if source.usable => None,
+        Some(PinState::Drifted) => Some("its definition changed; accept the change first"),
+        Some(PinState::Quarantined) => Some("its definition looks like an attack; accept it first"),
+        _ => Some("its server is switched off"),
+    };
     let asks = |config: &ToolConfig| {
         let asking =
             |rule: &preloop_types::config::AccessRule| rule.is_enabled && rule.action == RuleAction::RequireApproval;

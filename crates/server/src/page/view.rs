@@ -139,6 +139,7 @@ fn clean(words: &str) -> String {
 /// How the request stands: a word, a headline, and what it means.
 fn standing(approval: &Approval, notice: &Notice, late: bool) -> (&'static str, String, String) {
     let tool = text::one_line(&approval.tool.exposed);
+    let server = text::one_line(&approval.tool.server);
     let done = matches!(notice, Notice::Done { .. });
     let (state, headline, explanation) = match approval.status {
         ApprovalStatus::Pending if late => {
@@ -149,9 +150,11 @@ fn standing(approval: &Approval, notice: &Notice, late: bool) -> (&'static str, 
                 let what = if *approve { "approval" } else { "decline" };
                 ("voted", "Thank you".to_owned(), format!("Your {what} is counted. More people have to decide."))
             }
-            _ => {
-                ("pending", format!("Allow {tool}?"), "An agent wants to make this call. It waits for you.".to_owned())
-            }
+            _ => (
+                "pending",
+                format!("Allow {tool}?"),
+                format!("An agent wants to make this call on {server}. It waits for you."),
+            ),
         },
         ApprovalStatus::Approved => ("approved", "Approved".to_owned(), execution(approval)),
         ApprovalStatus::Declined => {

@@ -21,6 +21,7 @@ async fn a_keys_secret_is_shown_once_and_ends_with_the_key() {
 
         let ci = app.with_key(secret);
         ci.get(KEYS).await.ok();
+        ci.delete(&path).await.fails(400);
         assert_eq!(app.owner.delete(&path).await.status, 204);
         ci.get(KEYS).await.fails(401);
         assert_eq!(app.owner.get(&path).await.ok()["activity_status"], "revoked");
