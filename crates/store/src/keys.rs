@@ -5,12 +5,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::seal::Key;
+
 /// The keys everything else is sealed and signed with, derived from the instance key.
 #[derive(Clone)]
 pub struct Keys(Arc<Inner>);
 
 struct Inner {
-    sealing: Zeroizing<[u8; 32]>,
+    sealing: Key,
     signing: SigningKey,
 }
 
@@ -27,7 +29,7 @@ impl Keys {
         self.0.signing.verifying_key().to_bytes()
     }
 
-    pub(crate) fn sealing(&self) -> &[u8; 32] {
+    pub(crate) fn sealing(&self) -> &Key {
         &self.0.sealing
     }
 
@@ -43,7 +45,7 @@ impl fmt::Debug for Keys {
 }
 
 /// RFC 5869 with one block of output.
-fn hkdf(key: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
+fn hkdf(key: &[u8], info: &[u8]) -> Key {
     let pseudorandom = Zeroizing::new(hmac(b"preloop", &[key]));
     Zeroizing::new(hmac(&*pseudorandom, &[info, &[1]]))
 }
@@ -66,7 +68,7 @@ mod tests {
         let (a, b, c) = (Keys::derive(b"one"), Keys::derive(b"one"), Keys::derive(b"two"));
         assert_eq!(a.signing_public(), b.signing_public());
         assert_ne!(a.signing_public(), c.signing_public());
-        assert_ne!(a.sealing(), a.signing().as_bytes());
+        assert_ne!(**a.sealing(), *a.signing().as_bytes());
         assert_eq!(format!("{a:?}"), "Keys(..)");
     }
 }

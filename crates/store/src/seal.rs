@@ -8,7 +8,7 @@ use chacha20poly1305::{
 };
 use dashmap::DashMap;
 use preloop_types::AccountId;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{Error, Keys, Result};
 
@@ -16,22 +16,24 @@ use crate::{Error, Keys, Result};
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
 
+pub(crate) type Key = Zeroizing<[u8; 32]>;
+
 /// Seals and opens the secrets of one account. Cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
     account: AccountId,
-    cipher: Arc<XChaCha20Poly1305>,
+    key: Arc<Key>,
 }
 
 impl Sealer {
     /// Encrypts `plain` so that it opens only in this account and in the same `context`.
     pub fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
-        seal(&self.cipher, self.account, context, plain)
+        seal(&self.key, self.account, context, plain)
     }
 
     /// Decrypts what [`Sealer::seal`] made in the same `context`.
     pub fn open(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
-        open(&self.cipher, self.account, context, sealed)
+        open(&self.key, self.account, context, sealed)
     }
 }
 
@@ -43,7 +45,7 @@ impl fmt::Debug for Sealer {
 
 /// Holds the instance's sealing key and the account keys it has opened.
 pub(crate) struct Vault {
-    master: XChaCha20Poly1305,
+    master: Key,
     signing_public: [u8; 32],
     opened: DashMap<AccountId, Sealer>,
 }
@@ -54,8 +56,7 @@ const WRAP_CONTEXT: &str = "account-key";
 
 impl Vault {
     pub(crate) fn new(keys: &Keys) -> Self {
-        let master = XChaCha20Poly1305::new(keys.sealing().into());
-        Self { master, signing_public: keys.signing_public(), opened: DashMap::new() }
+        Self { master: keys.sealing().clone(), signing_public: keys.signing_public(), opened: DashMap::new() }
     }
 
     pub(crate) fn signing_public(&self) -> [u8; 32] {
@@ -83,13 +84,17 @@ impl Vault {
 
     /// Opens an account's key as it stands in its row.
     pub(crate) fn open_account_key(&self, account: AccountId, wrapped: &[u8]) -> Result<Sealer> {
-        let mut key = open(&self.master, account, WRAP_CONTEXT, wrapped).map_err(|_| Error::WrongKey)?;
-        let cipher = XChaCha20Poly1305::new_from_slice(&key);
-        key.zeroize();
-        let sealer = Sealer { account, cipher: Arc::new(cipher.map_err(|_| Error::WrongKey)?) };
+        let plain = Zeroizing::new(open(&self.master, account, WRAP_CONTEXT, wrapped).map_err(|_| Error::WrongKey)?);
+        let key = Zeroizing::new(plain.first_chunk().copied().ok_or(Error::WrongKey)?);
+        let sealer = Sealer { account, key: Arc::new(key) };
         self.opened.insert(account, sealer.clone());
         Ok(sealer)
     }
+}
+
+/// Made for each use, so that what lives long is erased from memory when it goes.
+fn cipher(key: &Key) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new((&**key).into())
 }
 
 /// What a sealed value is bound to. The account has a fixed length, so no two pairs spell the same.
@@ -98,10 +103,10 @@ fn binding(account: AccountId, context: &str) -> Vec<u8> {
 }
 
 #[expect(clippy::expect_used, reason = "the cipher only refuses messages of more than 256 GiB")]
-fn seal(cipher: &XChaCha20Poly1305, account: AccountId, context: &str, plain: &[u8]) -> Vec<u8> {
+fn seal(key: &Key, account: AccountId, context: &str, plain: &[u8]) -> Vec<u8> {
     let nonce: [u8; NONCE_BYTES] = rand::random();
     let message = Payload { msg: plain, aad: &binding(account, context) };
-    let ciphertext = cipher.encrypt((&nonce).into(), message).expect("short enough");
+    let ciphertext = cipher(key).encrypt((&nonce).into(), message).expect("short enough");
     let mut sealed = Vec::with_capacity(1 + NONCE_BYTES + ciphertext.len());
     sealed.push(VERSION);
     sealed.extend_from_slice(&nonce);
@@ -109,11 +114,11 @@ fn seal(cipher: &XChaCha20Poly1305, account: AccountId, context: &str, plain: &[
     sealed
 }
 
-fn open(cipher: &XChaCha20Poly1305, account: AccountId, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+fn open(key: &Key, account: AccountId, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
     let rest = sealed.strip_prefix(&[VERSION]).ok_or(Error::Unsealable)?;
     let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Error::Unsealable)?;
     let message = Payload { msg: ciphertext, aad: &binding(account, context) };
-    cipher.decrypt(nonce.into(), message).map_err(|_| Error::Unsealable)
+    cipher(key).decrypt(nonce.into(), message).map_err(|_| Error::Unsealable)
 }
 
 #[cfg(test)]

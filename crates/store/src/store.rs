@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -58,11 +58,12 @@ pub(crate) struct Shared {
     lock: Mutex<Option<Lock>>,
 }
 
-/// Last uses that are worth a note but not a write each.
+/// Last uses that are worth a note but not a write each. In order, so that two nodes that write them
+/// lock the rows in the same one.
 #[derive(Default)]
 pub(crate) struct Touches {
-    pub(crate) keys: Mutex<HashMap<KeyId, Timestamp>>,
-    pub(crate) sessions: Mutex<HashMap<(AccountId, String), Timestamp>>,
+    pub(crate) keys: Mutex<BTreeMap<KeyId, Timestamp>>,
+    pub(crate) sessions: Mutex<BTreeMap<(AccountId, String), Timestamp>>,
 }
 
 impl Store {
@@ -70,9 +71,10 @@ impl Store {
     /// earlier life of this writer left open are settled in the background.
     pub async fn open(options: StoreOptions) -> Result<Self> {
         let StoreOptions { url, keys, writer, clock } = options;
-        let (db, lock) = Db::open(&url).await?;
+        let (db, lock) = Db::new(&url)?;
         let vault = Vault::new(&keys);
         let mut link = db.writer_link(writer).await?;
+        db.migrate(&mut link).await?;
         begin_life(&mut link, &vault, writer, clock.now()).await?;
 
         let (events, _) = broadcast::channel(EVENTS_KEPT);

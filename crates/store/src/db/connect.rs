@@ -41,17 +41,31 @@ pub(crate) struct Lock {
 pub(crate) struct Listener(PgListener);
 
 impl Db {
-    /// Connects and brings the schema up to date.
-    pub(crate) async fn open(url: &str) -> Result<(Self, Option<Lock>)> {
+    /// Reads the URL and, with SQLite, takes the file. Connects when it is first used.
+    pub(crate) fn new(url: &str) -> Result<(Self, Option<Lock>)> {
         if url.starts_with("sqlite:") {
-            let (db, lock) = open_sqlite(url).await?;
+            let (db, lock) = sqlite(url)?;
             Ok((db, Some(lock)))
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Ok((open_postgres(url).await?, None))
+            Ok((postgres(url)?, None))
         } else {
             // Not repeated: it may hold a password.
             Err(Error::Options("the database URL is neither `sqlite:///path/to/file.db` nor `postgres://…`".to_owned()))
         }
+    }
+
+    /// Brings the schema up to date.
+    pub(crate) async fn migrate(&self, link: &mut Link) -> Result<()> {
+        match link {
+            Link::Sqlite(conn) => migrate::sqlite().run(conn).await?,
+            Link::Pg(conn) => {
+                // Another node may be at it for a while.
+                sqlx::raw_sql("SET lock_timeout = 0; SET statement_timeout = 0").execute(&mut *conn).await?;
+                migrate::postgres().run(&mut *conn).await?;
+                sqlx::raw_sql("RESET lock_timeout; RESET statement_timeout").execute(conn).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) const fn is_sqlite(&self) -> bool {
@@ -139,7 +153,7 @@ impl Listener {
     }
 }
 
-async fn open_sqlite(url: &str) -> Result<(Db, Lock)> {
+fn sqlite(url: &str) -> Result<(Db, Lock)> {
     let options = SqliteConnectOptions::from_str(url)?.disable_statement_logging();
     let file = options.get_filename().to_owned();
     let lock = lock(&file)?;
@@ -157,22 +171,16 @@ async fn open_sqlite(url: &str) -> Result<(Db, Lock)> {
         // Checkpoints of the write-ahead log run on a connection of their own, never inside a commit.
         .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", "67108864");
-    let mut link = SqliteConnection::connect_with(&options).await?;
-    migrate::sqlite().run(&mut link).await?;
-    link.close().await?;
     Ok((Db::Sqlite { readers, options }, lock))
 }
 
-async fn open_postgres(url: &str) -> Result<Db> {
+fn postgres(url: &str) -> Result<Db> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| Error::Options("the PostgreSQL URL cannot be read".to_owned()))?
         .application_name("preloop")
         .disable_statement_logging();
     let readers = PoolOptions::new().max_connections(8).acquire_timeout(PATIENCE).connect_lazy_with(options.clone());
     let options = options.options([("synchronous_commit", "on"), ("lock_timeout", "5s"), ("statement_timeout", "30s")]);
-    let mut link = PgConnection::connect_with(&options).await?;
-    migrate::postgres().run(&mut link).await?;
-    link.close().await?;
     Ok(Db::Pg { readers, options })
 }
 

@@ -1,6 +1,6 @@
 //! Many records in one statement: what makes a group commit cheap.
 
-use std::{fmt::Write as _, sync::OnceLock};
+use std::sync::OnceLock;
 
 use preloop_types::{Hash, Timestamp};
 use sqlx::{PgConnection, SqliteConnection};
@@ -68,27 +68,15 @@ async fn sqlite(conn: &mut SqliteConnection, rows: Vec<Row>) -> Result<()> {
 }
 
 /// One statement for each power of two, so that few have to be prepared. Places beyond the rows at hand
-/// are left unbound, which makes them null, and are skipped.
+/// are left unbound, which makes them null, and are skipped. The parameters are nameless: looking up
+/// the name of one costs SQLite a walk over all of them.
 fn sqlite_statement(rows: usize) -> &'static str {
     static STATEMENTS: [OnceLock<String>; ROWS_MAX.ilog2() as usize + 1] = [const { OnceLock::new() }; _];
     let places = rows.next_power_of_two();
-    let statement = &STATEMENTS[places.ilog2() as usize];
-    statement.get_or_init(|| {
-        let mut sql = format!("INSERT INTO records ({COLUMNS}) SELECT * FROM (VALUES ");
-        for place in 0..places {
-            for column in 1..=COLUMN_COUNT {
-                let lead = if column > 1 {
-                    ", "
-                } else if place > 0 {
-                    "), ("
-                } else {
-                    "("
-                };
-                let _ = write!(sql, "{lead}${}", place * COLUMN_COUNT + column);
-            }
-        }
-        sql.push_str(")) WHERE column1 IS NOT NULL");
-        sql
+    STATEMENTS[places.ilog2() as usize].get_or_init(|| {
+        let place = format!("({})", ["?"; COLUMN_COUNT].join(", "));
+        let places = vec![place; places].join(", ");
+        format!("INSERT INTO records ({COLUMNS}) SELECT * FROM (VALUES {places}) WHERE column1 IS NOT NULL")
     })
 }
 

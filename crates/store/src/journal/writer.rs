@@ -125,11 +125,14 @@ pub(crate) struct Writer {
     chains: HashMap<AccountId, Chain>,
     /// Checkpoints made after the last commit, to be written with the next.
     sealed: Vec<(i64, Checkpoint, u64)>,
+    /// Whether the last commit failed: told once, not for each.
+    failing: bool,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Item>, link: Link) -> Self {
-        Self { shared, queue, ahead: None, link: Some(link), chains: HashMap::new(), sealed: Vec::new() }
+        let (chains, sealed) = (HashMap::new(), Vec::new());
+        Self { shared, queue, ahead: None, link: Some(link), chains, sealed, failing: false }
     }
 
     /// Writes until it is told to close or nobody is left to write for.
@@ -154,6 +157,9 @@ impl Writer {
                 None => break None,
                 Some(Item::Close { reply }) => break Some(reply),
                 Some(first) => {
+                    // Whoever is ready to append, those just replied to above all, does so first: under
+                    // load twice as many share the commit, and an idle store loses nothing.
+                    tokio::task::yield_now().await;
                     let batch = self.collect(first);
                     self.commit(batch).await;
                     self.seal_due();
@@ -197,16 +203,23 @@ impl Writer {
         let mut replies = Vec::with_capacity(batch.len());
         match self.transact(&mut batch, &mut replies).await {
             Ok(events) => {
-                for reply in replies {
-                    reply.send(Ok(()));
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("commits succeed again");
                 }
+                // Ahead of the replies: who wrote something finds the copies of it already told.
                 for event in events {
                     // Nobody has to listen.
                     let _ = self.shared.events.send(event);
                 }
+                for reply in replies {
+                    reply.send(Ok(()));
+                }
             }
             Err(error) => {
-                tracing::error!(%error, "a commit failed; its callers are told");
+                if !self.failing {
+                    tracing::error!(%error, "a commit failed; its callers are told, as are those of the next that fail");
+                    self.failing = true;
+                }
                 self.chains.clear();
                 self.sealed.clear();
                 self.roll_back().await;
