@@ -49,7 +49,7 @@ pub enum Admission {
     /// Carry it out.
     Granted(Permit),
     /// A human is asked.
-    Held(Held),
+    Held(Box<Held>),
     /// No.
     Refused(Refusal),
 }

@@ -16,6 +16,7 @@ use preloop_types::{
     WorkflowId,
     config::{Defaults, PinState, Server, ServerStatus, Tool, ToolConfig, Workflow},
 };
+use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::Result;
@@ -95,7 +96,7 @@ impl Snapshot {
         let defaults = rows.defaults().await?;
         let governance = rows.subject_governance().await?;
         let users = rows.users().await?;
-        let version = version(&(&servers, &tools, &configs, &workflows, &defaults, &governance));
+        let version = version(&servers, &tools, &(&configs, &workflows, &defaults, &governance));
         let ruleset = Ruleset::compile(&RulesetInput {
             version,
             servers: &servers,
@@ -159,16 +160,13 @@ fn built_in() -> Decision {
 
 /// A number that stands for the content, so that replicas agree on it without talking. What a
 /// scan notes about a server (its errors, when it was seen) decides nothing and is left out.
-fn version(
-    content: &(&Vec<Server>, &Vec<Tool>, &Vec<ToolConfig>, &Vec<Workflow>, &Defaults, &impl serde::Serialize),
-) -> u64 {
-    let (servers, tools, configs, workflows, defaults, governance) = content;
+fn version(servers: &[Server], tools: &[Tool], rest: &impl Serialize) -> u64 {
     let servers: Vec<_> = servers
         .iter()
         .map(|s| (s.id, &s.slug, s.status == ServerStatus::Disabled, &s.transport, &s.auth, &s.settings))
         .collect();
     let tools: Vec<_> = tools.iter().map(|t| (t.id, &t.exposed_name, t.pinned_hash, t.pin, t.removed_at)).collect();
-    let bytes = serde_json::to_vec(&(servers, tools, configs, workflows, defaults, governance)).unwrap_or_default();
+    let bytes = serde_json::to_vec(&(servers, tools, rest)).unwrap_or_default();
     let hash = Hash::of(bytes);
     // 53 bits, so that it survives readers that hold numbers as doubles.
     u64::from_be_bytes(hash.0[..8].try_into().unwrap_or_default()) >> 11

@@ -66,7 +66,7 @@ impl Approvals<'_> {
             }
         };
         match self.put(who, Asked { call: &call, decision, snapshot, workflow }, arguments).await {
-            Ok(held) => Admission::Held(held),
+            Ok(held) => Admission::Held(Box::new(held)),
             Err(error) => Admission::Refused(unavailable(call.id, &error)),
         }
     }

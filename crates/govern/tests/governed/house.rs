@@ -100,7 +100,7 @@ impl House {
 
     pub async fn held(&self, arguments: Value) -> Held {
         match self.governor.admit(&self.agent, self.pay(&arguments)).await {
-            Admission::Held(held) => held,
+            Admission::Held(held) => *held,
             other => panic!("not held: {}", name(&other)),
         }
     }

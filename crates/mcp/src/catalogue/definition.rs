@@ -31,7 +31,7 @@ pub(super) struct Execution {
 /// Why a listed tool cannot be offered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Unusable(pub(super) String);
+pub(crate) struct Unusable(pub(crate) String);
 
 /// Longest definition kept.
 const DEFINITION_MAX: usize = 256 * 1024;

@@ -40,7 +40,7 @@ pub struct HeaderParam {
 
 /// The annotated arguments of an input schema; an invalid annotation makes the tool unusable, as
 /// the specification demands.
-pub(super) fn annotated(schema: &Value) -> Result<Vec<HeaderParam>, Unusable> {
+pub(crate) fn annotated(schema: &Value) -> Result<Vec<HeaderParam>, Unusable> {
     let mut found = Vec::new();
     walk(schema, Some(&mut Vec::new()), &mut found, 0)?;
     let mut seen = BTreeSet::new();

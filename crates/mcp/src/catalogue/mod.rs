@@ -8,7 +8,7 @@
 mod definition;
 mod diff;
 mod facts;
-mod header;
+pub(crate) mod header;
 mod names;
 mod pin;
 mod poison;

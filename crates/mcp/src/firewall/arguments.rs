@@ -8,7 +8,11 @@ use preloop_govern::CatalogueTool;
 use preloop_types::{Hash, config::Justification, unambiguous};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::upstream::members::{self, Members};
+use crate::{
+    catalogue::{HeaderParam, header::annotated},
+    protocol::headers::PARAM_PREFIX,
+    upstream::members::{self, Members},
+};
 
 /// The parameter in which an agent gives its reason.
 pub(super) const JUSTIFICATION: &str = "justification";
@@ -32,6 +36,8 @@ pub(super) struct Schema {
     validator: Option<Validator>,
     /// Where the reason is given.
     reason: &'static str,
+    /// Arguments that a modern client repeats in headers.
+    headers: Vec<HeaderParam>,
 }
 
 /// Definitions kept compiled at once.
@@ -64,7 +70,8 @@ impl Schema {
             .build(&schema)
             .inspect_err(|error| tracing::warn!(tool, %error, "the input schema cannot be compiled"))
             .ok();
-        Self { validator, reason }
+        let headers = annotated(&schema).unwrap_or_default();
+        Self { validator, reason, headers }
     }
 
     /// Why the arguments do not fit, if so.
@@ -115,6 +122,27 @@ impl Schema {
         }
         rest.push('}');
         Ok((members::raw(rest), reason))
+    }
+
+    /// The argument whose header tells another story, if one does: somebody on the way may have
+    /// acted on the header.
+    pub(super) fn mismatch(&self, arguments: &RawValue, told: &[(String, String)]) -> Option<String> {
+        if self.headers.is_empty() {
+            return None;
+        }
+        let arguments: Value = serde_json::from_str(arguments.get()).unwrap_or_default();
+        let differs = |param: &&HeaderParam| {
+            let value = param.path.iter().try_fold(&arguments, |value, name| value.get(name));
+            let header = told.iter().find(|(name, _)| param.header.as_str().strip_prefix(PARAM_PREFIX) == Some(name));
+            match (value.filter(|value| !value.is_null()), header) {
+                (None, None) => false,
+                (Some(Value::String(text)), Some((_, header))) => text != header,
+                (Some(value), Some((_, header))) => serde_json::from_str::<Value>(header).ok().as_ref() != Some(value),
+                _ => true,
+            }
+        };
+        let param = self.headers.iter().find(differs)?;
+        Some(format!("`{}` does not repeat the argument `{}`", param.header, param.path.join(".")))
     }
 
     /// The name of the parameter that holds the reason.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Asked, Firewall, builtin, replies, results, route};
 use crate::{
-    protocol::{Client, RpcError, error},
+    protocol::{Client, Era, RpcError, error},
     upstream::{UpstreamError, members},
 };
 
@@ -46,7 +46,7 @@ impl Firewall {
         let snapshot = self.snapshot(asked.who).await?;
         match route::tool(&snapshot, asked.who, asked.scope, &params.name) {
             Some(tool) => self.call_upstream(attempt, &snapshot, tool).await,
-            None if builtin::is(&params.name) => self.call_builtin(attempt).await,
+            None if builtin::is(&params.name) => Box::pin(self.call_builtin(attempt)).await,
             None => Ok(self.not_available(&attempt).await),
         }
     }
@@ -68,6 +68,11 @@ impl Firewall {
             return Ok(self.refuse(&attempt, &call, RefusalKind::ToolDefinitionChanged, message).await);
         }
         let schema = self.schemas.of(tool);
+        if attempt.client.version().era() == Era::Modern
+            && let Some(what) = schema.mismatch(&call.arguments, attempt.client.param_headers())
+        {
+            return Err(RpcError::new(error::HEADER_MISMATCH, format!("header mismatch: {what}")));
+        }
         if let Some(mode) = snapshot.ruleset.config(&tool.reference).and_then(|config| config.justification) {
             match schema.take_reason(call.arguments.clone()) {
                 Ok((arguments, reason)) => (call.arguments, call.justification) = (arguments, reason),
@@ -95,7 +100,8 @@ impl Firewall {
     pub(super) async fn conclude(&self, attempt: Attempt<'_>, admission: Admission) -> Result<Arc<RawValue>, RpcError> {
         match admission {
             Admission::Granted(permit) => self.carry_out(permit, attempt.meta, attempt.client).await,
-            Admission::Held(held) => self.wait_for_human(attempt, held).await,
+            // Waiting is rare and its future large.
+            Admission::Held(held) => Box::pin(self.wait_for_human(attempt, *held)).await,
             Admission::Refused(refusal) => Ok(replies::refused(attempt.name, &refusal)),
         }
     }
