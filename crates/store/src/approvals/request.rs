@@ -76,16 +76,20 @@ impl Tx<'_> {
                        (status = 'pending' AND expires_at <= $3) OR \
                        (status = 'approved' AND execution <> 'claimed' AND execute_before <= $3))";
         execute!(self.conn, release, account.0, &dedupe.0[..], now.micros())?;
-        if self.insert_approval(new, &dedupe.0).await? {
-            self.emit(Event::ApprovalChanged { account, id: new.id });
-            let approval = self.approval(new.id).await?.ok_or(Error::NotFound)?;
-            return Ok(Joined { approval, created: true });
+        // Another node may close the open request between the two statements; then there is room again.
+        for _ in 0..3 {
+            if self.insert_approval(new, &dedupe.0).await? {
+                self.emit(Event::ApprovalChanged { account, id: new.id });
+                let approval = self.approval(new.id).await?.ok_or(Error::NotFound)?;
+                return Ok(Joined { approval, created: true });
+            }
+            let sql = "SELECT * FROM approvals WHERE account_id = $1 AND dedupe_key = $2";
+            let row = fetch_optional!(self.conn, ApprovalRow, sql, account.0, &dedupe.0[..])?;
+            if let Some(approval) = self.read_approval(row).await? {
+                return Ok(Joined { approval, created: false });
+            }
         }
-        let sql = "SELECT * FROM approvals WHERE account_id = $1 AND dedupe_key = $2";
-        let row = fetch_optional!(self.conn, ApprovalRow, sql, account.0, &dedupe.0[..])?;
-        // Another node may have closed it between the two statements.
-        let approval = self.read_approval(row).await?.ok_or(Error::Busy)?;
-        Ok(Joined { approval, created: false })
+        Err(Error::Busy)
     }
 
     async fn insert_approval(&mut self, new: &NewApproval, dedupe: &[u8]) -> Result<bool> {

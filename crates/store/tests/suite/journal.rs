@@ -43,6 +43,20 @@ each_store! {
         assert!(report.ok, "{report:?}");
     }
 
+    async fn a_checkpoint_is_signed_by_itself_after_many_records(store) {
+        let account = store.owner("ann").await.account;
+        for _ in 0..5 {
+            let appended = join_all((0..1000).map(|_| store.append(entry(account, EntryKind::CallRefused, None)))).await;
+            assert!(appended.iter().all(Result::is_ok));
+        }
+        // One more commit carries it.
+        store.append(entry(account, EntryKind::CallRefused, None)).await.unwrap();
+        let checkpoints = store.account(account).checkpoints().await.unwrap();
+        assert_eq!((checkpoints.len(), checkpoints[0].first_seq), (1, 1));
+        assert!(checkpoints[0].count() >= 4096);
+        assert!(store.account(account).inclusion(store.writer(), 4000).await.unwrap().unwrap().verify(None).is_ok());
+    }
+
     async fn works_and_appends_share_commits_and_one_chain(store) {
         let (ann, bob) = (store.owner("ann").await.account, store.owner("bob").await.account);
         let before = store.journal_stats();
