@@ -36,7 +36,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use preloop_egress::{Egress, Policy, Redirects};
 use preloop_govern::Permit;
 use preloop_store::Store;
@@ -247,15 +247,18 @@ impl Upstreams {
     }
 
     fn connection(&self, account: AccountId, server: &Arc<Server>) -> Result<Arc<Connection>, UpstreamError> {
+        let serves = |connection: &Connection| connection.account == account && is_current(&connection.server, server);
         if let Some(connection) = self.connections.get(&server.id)
-            && connection.account == account
-            && is_current(&connection.server, server)
+            && serves(&connection)
         {
             return Ok(Arc::clone(&connection));
         }
-        let fresh = Connection::new(account, Arc::clone(server), Arc::clone(&self.shared))?;
-        self.connections.insert(server.id, Arc::clone(&fresh));
-        Ok(fresh)
+        // Under the entry's lock, so that calls that come first together make one connection.
+        let entry = match self.connections.entry(server.id) {
+            Entry::Occupied(entry) if serves(entry.get()) => return Ok(Arc::clone(entry.get())),
+            entry => entry.insert(Connection::new(account, Arc::clone(server), Arc::clone(&self.shared))?),
+        };
+        Ok(Arc::clone(entry.value()))
     }
 }
 

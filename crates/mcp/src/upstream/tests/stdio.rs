@@ -45,6 +45,19 @@ async fn a_child_is_started_once_with_a_clean_environment() {
 }
 
 #[tokio::test]
+async fn calls_that_come_first_together_share_one_child() {
+    let world = World::new().await;
+    let server = python(&world).await;
+    world.upstreams.forget(server.id);
+    let agents: Vec<Agent> = (0..8).map(|_| Agent::legacy()).collect();
+    let calls = agents.iter().map(|agent| world.call(&server, "pid", json!({}), agent));
+    let pids: Vec<String> =
+        futures::future::join_all(calls).await.into_iter().map(|result| text_of(&result.unwrap())).collect();
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "{pids:?}");
+    world.upstreams.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_child_that_ends_mid_call_is_started_again() {
     let world = World::new().await;
     let server = python(&world).await;
