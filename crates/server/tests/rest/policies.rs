@@ -83,7 +83,7 @@ async fn an_export_applied_is_a_no_op() {
 async fn everything_that_is_wrong_is_said_at_once_and_nothing_is_written() {
     let app = App::start().await;
     app.add_mock().await;
-    let wrong = r#"
+    let wrong = r"
 metadata: { name: wrong }
 tools:
   - name: pay
@@ -95,7 +95,7 @@ tools:
   - name: pya
     source: mocc
     conditoins: []
-"#;
+";
     let validation = app.owner.yaml("/api/v1/policies/validate", wrong).await.ok();
     assert_eq!(validation["is_valid"], false);
     let errors = validation["errors"].as_array().unwrap();
