@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use preloop_store::{Approval, ApprovalFilter, ApprovalStatus, Event, ExecutionState, FoundKey};
+use preloop_store::{Approval, ApprovalStatus, Event, ExecutionState, FoundKey};
 use preloop_types::{AccountId, ApprovalId, Principal, Subject};
 
 use super::{Approvals, Redeemed, vote::resolved};
@@ -24,14 +24,10 @@ impl Approvals<'_> {
 
     /// Carries out approved calls nobody took: their node died between approval and claim.
     pub(crate) async fn carry_out_leftovers(&self) -> Result<()> {
-        for account in self.governor.store().accounts().await? {
-            let filter = ApprovalFilter { status: vec![ApprovalStatus::Approved], ..ApprovalFilter::default() };
-            for approval in self.list(account, filter).await? {
-                let taken = approval.execution.state != ExecutionState::None;
-                let fresh = approval.resolved_at.is_some_and(|at| self.governor.now().since(at) < LEFT_OVER_AFTER);
-                if !taken && !fresh {
-                    self.carry_out_unattended(account, approval.id).await;
-                }
+        for (account, id) in self.governor.store().ready_approvals(self.governor.now()).await? {
+            let approval = self.get(account, id).await?;
+            if approval.resolved_at.is_some_and(|at| self.governor.now().since(at) >= LEFT_OVER_AFTER) {
+                self.carry_out_unattended(account, id).await;
             }
         }
         Ok(())
