@@ -83,7 +83,7 @@ each_store! {
         std::mem::forget(permit);
 
         let house = house.restarted().await;
-        house.store.clock().advance(Duration::from_secs(3600));
+        house.store.clock().advance(Duration::from_hours(1));
         house.sweep_until(&approved, |approval| approval.execution.state.as_str() == "unknown").await;
 
         let again = house.governor.approvals().redeem(&house.agent, &house.read(&approved).await).await.unwrap();
@@ -113,7 +113,7 @@ each_store! {
     async fn nobody_decides_after_the_deadline(store) {
         let house = House::with_rule(store, ASK, None).await;
         let held = house.held(json!({"amount": 5})).await;
-        house.store.clock().advance(Duration::from_secs(300));
+        house.store.clock().advance(Duration::from_mins(5));
 
         let vote = Vote { approve: true, comment: None };
         let late = house.governor.approvals().decide(&house.owner, held.approval.id, vote).await;
@@ -174,7 +174,7 @@ each_store! {
         });
         let waiting = tokio::spawn({
             let (house, id) = (house.clone(), held.approval.id);
-            async move { house.governor.approvals().wait(house.account, id, Duration::from_secs(60)).await }
+            async move { house.governor.approvals().wait(house.account, id, Duration::from_mins(1)).await }
         });
 
         house.approve(&held.approval).await;

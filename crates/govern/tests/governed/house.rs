@@ -14,20 +14,20 @@ use preloop_types::{
 };
 use serde_json::{Value, json, value::to_raw_value};
 
-pub struct House {
-    pub store: TestStore,
-    pub governor: Governor,
-    pub account: AccountId,
-    pub owner: Arc<Principal>,
-    pub agent: Arc<Principal>,
-    pub server: Server,
-    pub tool: Tool,
-    pub config: ToolConfig,
+pub(crate) struct House {
+    pub(crate) store: TestStore,
+    pub(crate) governor: Governor,
+    pub(crate) account: AccountId,
+    pub(crate) owner: Arc<Principal>,
+    pub(crate) agent: Arc<Principal>,
+    pub(crate) server: Server,
+    pub(crate) tool: Tool,
+    pub(crate) config: ToolConfig,
 }
 
 impl House {
     /// A house whose tool `pay` has this one rule.
-    pub async fn with_rule(store: TestStore, action: RuleAction, expression: Option<&str>) -> Self {
+    pub(crate) async fn with_rule(store: TestStore, action: RuleAction, expression: Option<&str>) -> Self {
         let owner = store.owner("ann").await;
         let now = store.now();
         let server = server(&store);
@@ -75,13 +75,13 @@ impl House {
     }
 
     /// The same house after a restart.
-    pub async fn restarted(self) -> Self {
+    pub(crate) async fn restarted(self) -> Self {
         let store = self.store.reopen().await;
         Self { governor: governor(&store), store, ..self }
     }
 
     /// A call of `pay` with these arguments.
-    pub fn pay(&self, arguments: &Value) -> ToolCall {
+    pub(crate) fn pay(&self, arguments: &Value) -> ToolCall {
         ToolCall {
             id: CallId::new(self.governor.now()),
             tool: ToolRef {
@@ -98,50 +98,50 @@ impl House {
         }
     }
 
-    pub async fn held(&self, arguments: Value) -> Held {
+    pub(crate) async fn held(&self, arguments: Value) -> Held {
         match self.governor.admit(&self.agent, self.pay(&arguments)).await {
             Admission::Held(held) => *held,
             other => panic!("not held: {}", name(&other)),
         }
     }
 
-    pub async fn granted(&self, arguments: Value) -> Permit {
+    pub(crate) async fn granted(&self, arguments: Value) -> Permit {
         match self.governor.admit(&self.agent, self.pay(&arguments)).await {
             Admission::Granted(permit) => permit,
             other => panic!("not granted: {}", name(&other)),
         }
     }
 
-    pub async fn refused(&self, arguments: Value) -> Refusal {
+    pub(crate) async fn refused(&self, arguments: Value) -> Refusal {
         match self.governor.admit(&self.agent, self.pay(&arguments)).await {
             Admission::Refused(refusal) => refusal,
             other => panic!("not refused: {}", name(&other)),
         }
     }
 
-    pub async fn approve(&self, approval: &Approval) -> Approval {
+    pub(crate) async fn approve(&self, approval: &Approval) -> Approval {
         let vote = Vote { approve: true, comment: None };
         self.governor.approvals().decide(&self.owner, approval.id, vote).await.unwrap()
     }
 
-    pub async fn read(&self, approval: &Approval) -> Approval {
+    pub(crate) async fn read(&self, approval: &Approval) -> Approval {
         self.governor.approvals().get(self.account, approval.id).await.unwrap()
     }
 
     /// The kinds of the journal's records about one call, in order.
-    pub async fn kinds(&self, call: CallId) -> Vec<&'static str> {
+    pub(crate) async fn kinds(&self, call: CallId) -> Vec<&'static str> {
         let mut records = self.records(call).await;
         records.sort_by_key(|record| record.seq);
         records.iter().map(|record| record.kind.as_str()).collect()
     }
 
-    pub async fn records(&self, call: CallId) -> Vec<Record> {
+    pub(crate) async fn records(&self, call: CallId) -> Vec<Record> {
         let filter = RecordFilter { call: Some(call), ..RecordFilter::default() };
         self.store.account(self.account).records(filter).await.unwrap()
     }
 }
 
-pub fn succeeded() -> CallOutcome {
+pub(crate) fn succeeded() -> CallOutcome {
     let payload = Some(Arc::from(to_raw_value(&json!({"content": []})).unwrap()));
     CallOutcome { status: OutcomeStatus::Succeeded, payload, error: None }
 }
@@ -154,15 +154,15 @@ fn name(admission: &Admission) -> String {
     }
 }
 
-pub fn governor(store: &TestStore) -> Governor {
+pub(crate) fn governor(store: &TestStore) -> Governor {
     Governor::new(
         (**store).clone(),
         GovernorOptions {
             writer: store.writer(),
             public_url: "http://preloop.example".to_owned(),
             email: false,
-            approved_ttl: Duration::from_secs(900),
-            claim_lease: Duration::from_secs(600),
+            approved_ttl: Duration::from_mins(15),
+            claim_lease: Duration::from_mins(10),
         },
     )
 }
