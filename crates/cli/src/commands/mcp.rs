@@ -95,7 +95,7 @@ pub(crate) struct Add {
     /// Let the server see which folders the agent works in
     #[arg(long)]
     allow_roots: bool,
-    /// Let the URL lead to this machine or a private network
+    /// Let the URL lead to this machine or a private network, where the instance does not by default
     #[arg(long, conflicts_with = "command")]
     allow_private_network: bool,
     /// Believe what the server says of its tools: read-only, idempotent

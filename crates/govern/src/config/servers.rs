@@ -126,6 +126,8 @@ pub(super) async fn create(
     let auth = auth(None, &change, &mut wanted)?;
     let secrets = wanted.against(tx, SecretOwner::Server(id), OURS).await?;
     let missing = required(&secrets.missing);
+    // Where the operator lets servers be on this machine, a new one may be.
+    let defaults = ServerSettings { allow_private_network: options.allow_private_network, ..ServerSettings::default() };
     let server = Server {
         id,
         slug: slug(&servers, &name),
@@ -138,7 +140,7 @@ pub(super) async fn create(
             _ => ServerStatus::Active,
         },
         auth,
-        settings: settings(&ServerSettings::default(), &change.settings)?,
+        settings: settings(&defaults, &change.settings)?,
         last_scan_at: None,
         last_error: None,
         facts: None,
