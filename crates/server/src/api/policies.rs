@@ -97,7 +97,7 @@ async fn upload(
 
 /// The account's configuration as a document. Applying it changes nothing; secrets are not part of it.
 #[utoipa::path(get, path = "/api/v1/policies/export", tag = "policies", params(ExportOptions),
-    responses((status = 200, content((String = "application/x-yaml"), (Value = "application/json")))))]
+    responses((status = 200, content((Value = "application/x-yaml"), (Value = "application/json")))))]
 async fn export(caller: Caller<ViewPolicies>, Query(options): Query<ExportOptions>) -> Result<Response, ApiError> {
     let name = options.policy_name.as_deref().unwrap_or("Exported Policy");
     if name.trim().is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
