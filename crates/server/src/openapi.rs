@@ -190,3 +190,8 @@ pub(crate) fn routes(document: &OpenApi) -> Router {
 pub(crate) async fn no_such_path() -> impl IntoResponse {
     ApiError::new(StatusCode::NOT_FOUND, "Not Found")
 }
+
+/// What cannot be done to what is there.
+pub(crate) async fn wrong_method() -> impl IntoResponse {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}

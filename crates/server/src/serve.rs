@@ -100,6 +100,7 @@ pub async fn serve(options: ServerOptions, shutdown: CancellationToken) -> Resul
 fn router(app: &App) -> Router {
     let (rest, document) = openapi::finish(api::router());
     let rest = rest.merge(page::router()).with_state(app.clone()).merge(openapi::routes(&document));
+    let rest = rest.method_not_allowed_fallback(openapi::wrong_method);
     let router = layers::bounded(rest).merge(app.mcp().router());
     layers::outer(router.fallback(openapi::no_such_path), &app.options().allowed_origins)
 }

@@ -70,6 +70,9 @@ async fn bad_input_gets_a_clear_answer() {
     owner.get("/api/v1/mcp-servers/not-an-id").await.fails(422);
     owner.get("/api/v1/mcp-servers?limit=0").await.fails(422);
     assert_eq!(owner.get("/api/v1/nothing-here").await.fails(404), "Not Found");
+    let wrong = owner.delete("/api/v1/tools").await;
+    assert_eq!(wrong.headers["allow"], "GET,HEAD");
+    assert_eq!(wrong.fails(405), "Method Not Allowed");
 }
 
 #[tokio::test]
