@@ -84,16 +84,16 @@ async fn measure(binary: PathBuf, folder: &std::path::Path) -> Result<Report, Er
     tokio::time::sleep(Duration::from_secs(1)).await;
     report.size("resident memory, idle", server.process().resident()?);
 
-    let direct = Scenario::call("direct to the mock", mock.addr(), "/mcp/50", "tool_000", 16).sessions().await?;
-    let bare = Scenario::call("bare reverse proxy", proxy_addr, "/mcp/50", "tool_000", 16).sessions().await?;
+    let direct = Scenario::call("direct to the mock", mock.addr(), "/mcp/50", "tool_000", 16).legacy();
+    let bare = Scenario::call("bare reverse proxy", proxy_addr, "/mcp/50", "tool_000", 16).legacy();
     let through = |name, tool, connections| {
         Scenario::call(name, server.addr(), "/mcp/v1", tool, connections).authorized(server.key())
     };
-    let allow = through("Preloop, allow, journal on", "tool_000", 16).sessions().await?;
-    let rules = through("Preloop, 100 rules, the last matches", "tool_001", 16).sessions().await?;
+    let allow = through("Preloop, allow, journal on", "tool_000", 16).legacy();
+    let rules = through("Preloop, 100 rules, the last matches", "tool_001", 16).legacy();
     let modern = through("Preloop, allow, 2026-07-28", "tool_000", 16).modern();
-    let single = through("Preloop, allow, 1 connection", "tool_000", 1).sessions().await?;
-    let many = through("Preloop, allow, 64 connections", "tool_000", 64).sessions().await?;
+    let single = through("Preloop, allow, 1 connection", "tool_000", 1).legacy();
+    let many = through("Preloop, allow, 64 connections", "tool_000", 64).legacy();
 
     report.heading("closed loop, 16 connections");
     let base = direct.run(CLOSED, None).await?;
@@ -118,7 +118,7 @@ async fn measure(binary: PathBuf, folder: &std::path::Path) -> Result<Report, Er
     report.heading("tools/list, closed loop, 1 connection");
     for (name, slug) in [("50 tools", "fifty"), ("500 tools", "many")] {
         let path = format!("/mcp/v1/servers/{slug}");
-        let list = Scenario::list(name, server.addr(), &path).authorized(server.key()).sessions().await?;
+        let list = Scenario::list(name, server.addr(), &path).authorized(server.key()).legacy();
         let pace = Pace { measured: Duration::from_secs(2), ..CLOSED };
         let measured: Measured = list.run(pace, Some(server.process())).await?;
         report.calls(&measured, None, None);

@@ -21,6 +21,7 @@ pub(crate) struct Scenario {
     load: Load,
     method: &'static str,
     tool: String,
+    sessions: bool,
 }
 
 /// What a run of a scenario came to.
@@ -64,7 +65,7 @@ impl Scenario {
     ) -> Self {
         let headers = vec![HeaderMap::new(); connections];
         let load = Load { addr, path: path.to_owned(), headers, body, expect };
-        Self { name: name.to_owned(), load, method, tool: tool.to_owned() }
+        Self { name: name.to_owned(), load, method, tool: tool.to_owned(), sessions: false }
     }
 
     /// Sends `key` with every request.
@@ -75,25 +76,10 @@ impl Scenario {
         self
     }
 
-    /// Opens a session of the legacy era for every connection.
-    pub(crate) async fn sessions(mut self) -> Result<Self, Error> {
-        for headers in &mut self.load.headers {
-            let initialize = format!(
-                r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{{"name":"bench","version":"1"}}}}}}"#
-            );
-            let mut connection = Connection::new(self.load.addr);
-            let reply = connection.post(&self.load.path, headers, initialize.into()).await?;
-            if !reply.status.is_success() {
-                return Err(format!("initialize: {reply:?}").into());
-            }
-            headers.insert("mcp-protocol-version", HeaderValue::from_static(LEGACY));
-            if let Some(session) = reply.headers.get("mcp-session-id") {
-                headers.insert("mcp-session-id", session.clone());
-            }
-            let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-            connection.post(&self.load.path, headers, initialized).await?;
-        }
-        Ok(self)
+    /// Speaks the legacy era: every run opens a session for each of its connections.
+    pub(crate) fn legacy(mut self) -> Self {
+        self.sessions = true;
+        self
     }
 
     /// Speaks the modern era: no session, metadata in every request.
@@ -116,8 +102,14 @@ impl Scenario {
 
     /// Runs it; `server` is whose CPU time is counted.
     pub(crate) async fn run(&self, pace: Pace, server: Option<&Process>) -> Result<Measured, Error> {
+        let mut load = self.load.clone();
+        if self.sessions {
+            for headers in &mut load.headers {
+                open_session(load.addr, &load.path, headers).await?;
+            }
+        }
         let before = server.map(Process::cpu).transpose()?;
-        let outcome = run(&self.load, pace).await;
+        let outcome = run(&load, pace).await;
         if let Some(failure) = &outcome.failure {
             return Err(format!("{}: {} wrong answers, the first: {failure}", self.name, outcome.failed).into());
         }
@@ -128,4 +120,24 @@ impl Scenario {
             before.zip(after).map(|(before, after)| after.saturating_sub(before).div_f64(outcome.per_second * seconds));
         Ok(Measured { name: self.name.clone(), outcome, cpu })
     }
+}
+
+/// Shakes hands and puts the session's id into `headers`.
+async fn open_session(addr: SocketAddr, path: &str, headers: &mut HeaderMap) -> Result<(), Error> {
+    let params = format!(
+        r#"{{"protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{{"name":"bench","version":"1"}}}}"#
+    );
+    let initialize = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#);
+    let mut connection = Connection::new(addr);
+    let reply = connection.post(path, headers, initialize.into()).await?;
+    if !reply.status.is_success() {
+        return Err(format!("initialize: {reply:?}").into());
+    }
+    headers.insert("mcp-protocol-version", HeaderValue::from_static(LEGACY));
+    if let Some(session) = reply.headers.get("mcp-session-id") {
+        headers.insert("mcp-session-id", session.clone());
+    }
+    let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    connection.post(path, headers, initialized).await?;
+    Ok(())
 }
