@@ -33,7 +33,7 @@ use super::{
 /// Most items and bytes of one list that are read.
 const LIST_ITEMS_MAX: usize = 2000;
 const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
-const LIST_WAIT: Duration = Duration::from_mins(1);
+const LIST_WAIT: Duration = Duration::from_secs(30);
 const SESSION_IDLE: Duration = Duration::from_mins(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long read lists are good where the server does not tell of changes.
