@@ -283,5 +283,9 @@ async fn begin_life(link: &mut Link, vault: &Vault, writer: WriterId, now: Times
     let announce = "INSERT INTO writers (id, started_at, lease_until) VALUES ($1, $2, $3) \
                     ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, lease_until = excluded.lease_until";
     execute!(conn, announce, writer.0, now.micros(), (now + background::WRITER_LEASE).micros())?;
+    // What an earlier life of this writer had claimed, nobody carries out any more.
+    let claims =
+        "UPDATE approvals SET lease_until = $2 WHERE execution = 'claimed' AND writer_id = $1 AND lease_until > $2";
+    execute!(conn, claims, writer.0, now.micros())?;
     Ok(())
 }

