@@ -33,7 +33,12 @@ each_store! {
         let before = store.journal_stats();
         // What comes while the writer is busy waits, and is committed together.
         let (free, busy) = tokio::sync::oneshot::channel::<()>();
-        let work = store.write(account, |_| Box::pin(async move { Ok(drop(busy.await)) }));
+        let work = store.write(account, |_| {
+            Box::pin(async move {
+                busy.await.unwrap();
+                Ok(())
+            })
+        });
         let appends = join_all((0..1000).map(|_| store.append(with_payload(account, "x"))));
         let release = async {
             tokio::task::yield_now().await;
