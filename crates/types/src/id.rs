@@ -74,6 +74,10 @@ ids! {
     CallId
     /// One change of the configuration.
     ChangeId
+    /// A model agents can ask for.
+    ModelId
+    /// A budget.
+    BudgetId
     /// A process that appends to the journal.
     WriterId
 }

@@ -10,6 +10,8 @@ mod decision;
 mod entry;
 mod hash;
 mod id;
+mod model;
+mod money;
 mod principal;
 pub mod redact;
 pub mod text;
@@ -21,8 +23,10 @@ pub use decision::{Decision, DecisionSource, RuleRef, Verdict};
 pub use entry::{Entry, EntryKind, Subject};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, CallId, ChangeId, IdError, KeyId, RuleId, ServerId, SessionId, ToolConfigId,
-    ToolId, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, IdError, KeyId, ModelId, RuleId, ServerId, SessionId,
+    ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
+pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};
+pub use money::{Exposure, MoneyError, NanoUsd, PerMillion, Rates, Tier, Tokens};
 pub use principal::{Agent, Permission, Principal, Scope};
 pub use time::Timestamp;

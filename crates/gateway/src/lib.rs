@@ -1,0 +1,1 @@
+//! The model gateway: any dialect in, any provider out, every call governed.
