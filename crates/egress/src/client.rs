@@ -7,7 +7,7 @@ use std::{
 use reqwest::{Method, RequestBuilder, redirect};
 use url::Url;
 
-use crate::{Lookup, Refused, SystemLookup, resolver::Guard, url_check::check};
+use crate::{LeanClient, Lookup, Refused, SystemLookup, resolver::Guard, url_check::check};
 
 /// How the instance reaches the outside.
 #[derive(Debug, Clone)]
@@ -68,6 +68,7 @@ pub struct Egress(Arc<Shared>);
 struct Shared {
     options: EgressOptions,
     clients: Mutex<HashMap<Policy, Client>>,
+    lean: Mutex<HashMap<Policy, LeanClient>>,
 }
 
 /// A guarded HTTP client. Cheap to clone; connections are pooled.
@@ -87,7 +88,7 @@ impl Egress {
             // Fails only where the binary has installed one before, which is as good.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         });
-        Self(Arc::new(Shared { options, clients: Mutex::default() }))
+        Self(Arc::new(Shared { options, clients: Mutex::default(), lean: Mutex::default() }))
     }
 
     /// The client for `policy`, made on first use. Fails only if the system's certificate store
@@ -98,6 +99,18 @@ impl Egress {
             return Ok(client.clone());
         }
         let client = self.build(policy)?;
+        clients.insert(policy, client.clone());
+        Ok(client)
+    }
+
+    /// The lean client for `policy`, made on first use; it follows no redirects, whatever the
+    /// policy says. Fails only if the system's certificate store cannot be read.
+    pub fn lean(&self, policy: Policy) -> Result<LeanClient, rustls::Error> {
+        let mut clients = self.0.lean.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&policy) {
+            return Ok(client.clone());
+        }
+        let client = LeanClient::new(&self.0.options, policy, self.allows_private(policy.allow_private))?;
         clients.insert(policy, client.clone());
         Ok(client)
     }

@@ -9,13 +9,17 @@
 //! - private, loopback, link-local, carrier, metadata, multicast and reserved addresses are
 //!   refused unless both the instance and the [`Policy`] allow them, in every spelling;
 //! - redirects are not followed, or a few times, to the same scheme, each checked again.
+//!
+//! [`Client`] is for everything, [`LeanClient`] for bodies that are forwarded as they are.
 
 mod address;
 mod client;
+mod lean;
 mod resolver;
 mod url_check;
 
 pub use address::is_private;
 pub use client::{Client, Egress, EgressOptions, Policy, Redirects};
+pub use lean::{Chunks, LeanClient, SendError};
 pub use resolver::{Lookup, SystemLookup};
 pub use url_check::{Refused, refusal};

@@ -1,7 +1,15 @@
-use std::{fmt, io, net::IpAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    task::{Context, Poll},
+    vec,
+};
 
 use futures::{FutureExt, future::BoxFuture};
+use hyper_util::client::legacy::connect::dns;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower::{BoxError, Service};
 
 use crate::{Refused, is_private};
 
@@ -24,16 +32,16 @@ impl Lookup for SystemLookup {
 }
 
 /// Resolves and checks in one step, so that the address checked is the address connected to.
+#[derive(Debug, Clone)]
 pub(crate) struct Guard {
     pub(crate) lookup: Arc<dyn Lookup>,
     pub(crate) allow_private: bool,
 }
 
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().to_owned();
-        let found = self.lookup.lookup(&host);
-        let allow_private = self.allow_private;
+impl Guard {
+    fn addresses(&self, host: &str) -> BoxFuture<'static, Result<vec::IntoIter<SocketAddr>, BoxError>> {
+        let found = self.lookup.lookup(host);
+        let (host, allow_private) = (host.to_owned(), self.allow_private);
         async move {
             let addresses = found.await?;
             // One private address among public ones is reason enough: which of them would be
@@ -41,9 +49,30 @@ impl Resolve for Guard {
             if let Some(&address) = addresses.iter().find(|address| !allow_private && is_private(**address)) {
                 return Err(Refused::Private { host, address }.into());
             }
-            let addresses: Addrs = Box::new(addresses.into_iter().map(|ip| (ip, 0).into()));
-            Ok(addresses)
+            let addresses: Vec<SocketAddr> = addresses.into_iter().map(|ip| (ip, 0).into()).collect();
+            Ok(addresses.into_iter())
         }
         .boxed()
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let found = self.addresses(name.as_str());
+        async move { Ok(Box::new(found.await?) as Addrs) }.boxed()
+    }
+}
+
+impl Service<dns::Name> for Guard {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        self.addresses(name.as_str())
     }
 }

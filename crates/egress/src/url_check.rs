@@ -74,10 +74,15 @@ fn is_local_name(name: &str) -> bool {
 
 /// The refusal behind a failed request, if the guard refused it.
 pub fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
+    cause(error)
+}
+
+/// The first error of type `T` among `error` and its causes.
+pub(crate) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(refused) = error.downcast_ref::<Refused>() {
-            return Some(refused);
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
         }
         next = error.source();
     }
