@@ -8,6 +8,7 @@
 mod dialect;
 pub mod ir;
 mod quirks;
+pub mod sse;
 pub mod translate;
 
 pub use dialect::{Dialect, Operation};
