@@ -14,8 +14,9 @@ use hyper::HeaderMap;
 use preloop_bench::{
     http::Error,
     load::Pace,
-    mock::{Mock, Options},
+    mock::{self, Mock},
     process::{Process, free_port, pin_self, pinning, preloop_binary},
+    provider::{Options, Provider},
     proxy::{Proxy, Target},
 };
 
@@ -32,11 +33,13 @@ const OPEN: Pace = Pace { warm_up: Duration::from_millis(500), measured: Duratio
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let proxy = arguments.first().is_some_and(|first| first == "bare-proxy");
+    let role = arguments.first().map(String::as_str);
     // One thread and a short event interval: a task that is due now must not wait for sixty others.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(7).build()?;
-    if proxy {
-        return runtime.block_on(bare_proxy(&arguments));
+    match role {
+        Some("bare-proxy") => return runtime.block_on(bare_proxy(&arguments)),
+        Some("provider") => return runtime.block_on(provider()),
+        _ => {}
     }
     let binary = preloop_binary(true)?;
     if std::thread::available_parallelism()?.get() < 2 || !pinning() {
@@ -54,6 +57,13 @@ async fn bare_proxy(arguments: &[String]) -> Result<(), Error> {
     std::future::pending().await
 }
 
+/// The scripted provider alone, for trying things out; its address is printed.
+async fn provider() -> Result<(), Error> {
+    let provider = Provider::start(Options::default()).await?;
+    println!("{}", provider.url());
+    std::future::pending().await
+}
+
 async fn bench(binary: PathBuf) -> Result<(), Error> {
     let folder = std::env::temp_dir().join(format!("preloop-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -63,7 +73,7 @@ async fn bench(binary: PathBuf) -> Result<(), Error> {
 }
 
 async fn measure(binary: PathBuf, folder: &std::path::Path) -> Result<Report, Error> {
-    let mock = Mock::start(Options { record: false, ..Options::default() }).await?;
+    let mock = Mock::start(mock::Options { record: false, ..mock::Options::default() }).await?;
     let mut report = Report::default();
 
     let port = free_port()?;
