@@ -28,6 +28,9 @@ fn main() -> Result<(), serde_json::Error> {
         ("CEL comparisons", Language::Cel, "args.amount > {n} && args.path.startsWith('/srv')"),
         ("CEL sizes", Language::Cel, "size(args.tags) > {n}"),
         ("CEL loops", Language::Cel, "args.tags.exists(t, t == 'x{n}')"),
+        ("CEL arithmetic", Language::Cel, "args.amount * 2 > {n} + args.user.id"),
+        ("CEL texts", Language::Cel, "args.path.lowerAscii().split('/')[1] == 'x{n}'"),
+        ("CEL, interpreted", Language::Cel, "dyn(args.amount) > {n}"),
     ] {
         let rules = (0..100).map(|at| {
             // Every rule asks; only the last, without a condition, matches.

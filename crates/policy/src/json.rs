@@ -48,19 +48,23 @@ impl<'a> Json<'a> {
 
     /// The member called `name`, if this is an object that has one.
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
-        let Json::Map(members) = self else { return None };
-        // Few members, as nearly always: a scan beats a binary search.
-        if members.len() <= 8 {
-            return members.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        }
-        let at = members.binary_search_by(|(key, _)| (**key).cmp(name)).ok()?;
-        Some(&members[at].1)
+        if let Json::Map(members) = self { member(members, name) } else { None }
     }
 
     /// The value at `path`, by member names.
     pub(crate) fn at(&self, path: &[String]) -> Option<&Json<'a>> {
         path.iter().try_fold(self, |value, name| value.get(name))
     }
+}
+
+/// The member called `name` of an object's `members`.
+pub(crate) fn member<'m, 'a>(members: &'m [(Cow<'a, str>, Json<'a>)], name: &str) -> Option<&'m Json<'a>> {
+    // Few members, as nearly always: a scan beats a binary search.
+    if members.len() <= 8 {
+        return members.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    }
+    let at = members.binary_search_by(|(key, _)| (**key).cmp(name)).ok()?;
+    Some(&members[at].1)
 }
 
 fn describe(error: &serde_json::Error) -> String {

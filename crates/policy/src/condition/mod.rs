@@ -34,7 +34,7 @@ pub(crate) enum Condition {
 pub(crate) struct Cel {
     program: Program,
     roots: Vec<Root>,
-    /// Answers the common shapes without the interpreter.
+    /// Answers most conditions without the interpreter.
     quick: Option<Quick>,
 }
 
@@ -72,14 +72,24 @@ impl Condition {
                 None => Ok(simple.matches(reading.variable(Root::Args)?)),
             },
             Condition::Cel(cel) => {
-                if let Some(quick) = &cel.quick
-                    && let Some(answer) = quick.matches(&|root| reading.variable(root))?
-                {
+                if let Some(answer) = cel.answer_quickly(reading)? {
                     return Ok(answer);
                 }
                 cel.program.matches(reading.bindings(&cel.roots)?)
             }
         }
+    }
+}
+
+impl Cel {
+    /// The answer, unless only the interpreter can tell. Fails where no rule can be evaluated on
+    /// the arguments: `||` absorbs much, but not that.
+    fn answer_quickly(&self, reading: &Reading<'_>) -> Result<Option<bool>, EvalError> {
+        let Some(quick) = &self.quick else { return Ok(None) };
+        if self.roots.contains(&Root::Args) {
+            reading.variable(Root::Args)?;
+        }
+        Ok(quick.matches(&|root| reading.variable(root).ok(), reading.now()))
     }
 }
 

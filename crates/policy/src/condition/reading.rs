@@ -8,6 +8,8 @@ use ::cel::common::{
     value::Val,
 };
 
+use preloop_types::Timestamp;
+
 use crate::{
     engine::{Bindings, EvalError, Library},
     json::Json,
@@ -49,6 +51,10 @@ impl<'d> Reading<'d> {
 
     pub(super) fn variable(&self, root: Root) -> Result<&'d Json<'d>, EvalError> {
         self.variables.get(root)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.variables.facts.now
     }
 
     /// The interpreter's variables, `roots` among them.
