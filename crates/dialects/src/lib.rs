@@ -7,7 +7,9 @@
 
 mod dialect;
 pub mod ir;
+mod json;
 mod quirks;
+pub mod scan;
 pub mod sse;
 pub mod translate;
 
