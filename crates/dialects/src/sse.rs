@@ -141,8 +141,6 @@ pub(crate) fn parse(mut frame: &[u8]) -> Frame<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use proptest::prelude::*;
 
     use super::*;

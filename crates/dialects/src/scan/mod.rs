@@ -28,6 +28,7 @@ const HINT_MAX: usize = 512;
 
 /// What a request says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// The model asked for; `None` where the body names none (Gemini's URL does).
     pub model: Option<String>,
@@ -183,7 +184,7 @@ struct Scan<'a> {
     hosted_max: Option<u64>,
 }
 
-impl<'a> Scan<'a> {
+impl Scan<'_> {
     fn body(&mut self, table: &'static [(&'static str, Field)], body: &[u8]) -> Result<(), BadRequest> {
         if self.cursor.peek()? != Kind::Object {
             return Err(bad(None, "the body has to be a JSON object"));
@@ -273,10 +274,8 @@ impl<'a> Scan<'a> {
 
     fn stream_options(&mut self, name: &str) -> Result<(), BadRequest> {
         if self.cursor.peek()? != Kind::Object {
-            return match self.given()? {
-                true => Err(bad(Some(name), format!("`{name}` has to be an object"))),
-                false => Ok(()),
-            };
+            let given = self.given()?;
+            return if given { Err(bad(Some(name), format!("`{name}` has to be an object"))) } else { Ok(()) };
         }
         self.cursor.open_object()?;
         while let Some(key) = self.cursor.key()? {
@@ -418,10 +417,8 @@ impl<'a> Scan<'a> {
             let text = self.cursor.string()?.text();
             return text.map(Some).ok_or_else(|| bad(Some(name), format!("`{name}` is not valid text")));
         }
-        match self.given()? {
-            true => Err(bad(Some(name), format!("`{name}` has to be a string"))),
-            false => Ok(None),
-        }
+        let given = self.given()?;
+        if given { Err(bad(Some(name), format!("`{name}` has to be a string"))) } else { Ok(None) }
     }
 
     /// A string of bearable length; anything else is passed over.
