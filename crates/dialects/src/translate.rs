@@ -2,6 +2,9 @@
 //!
 //! Each dialect's module implements [`Codec`]; nothing here knows two dialects at once.
 
+pub(crate) mod fields;
+pub(crate) mod gaps;
+
 use std::sync::Arc;
 
 use crate::{
