@@ -1,12 +1,9 @@
-//! `/api/v1/auth/api-keys`: credentials and what narrows them.
+//! `/api/v1/auth/api-keys`: credentials.
 
-use std::collections::BTreeMap;
-
-use preloop_types::config::{Language, RuleAction};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{DateTime, Utc, Uuid, spelling};
+use crate::{DateTime, Utc, Uuid};
 
 /// An API key, without its secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -47,7 +44,7 @@ pub struct CreateApiKey {
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// `mcp:read`, `mcp:write`, `admin`; the first two when absent or empty.
+    /// `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`; all but the last when absent or empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// The only tools it may see; absent is no restriction.
@@ -83,60 +80,4 @@ impl std::fmt::Debug for CreatedApiKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CreatedApiKey").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-/// What narrows one credential or one managed agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Governance {
-    /// `api_keys` or `agents`.
-    pub subject_type: String,
-    /// Its id.
-    pub subject_id: Uuid,
-    /// What narrows it.
-    pub config: GovernanceConfig,
-}
-
-/// What narrows a subject. Replaces what was there; empty removes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct GovernanceConfig {
-    /// The only models it may use; empty is no restriction. No effect yet.
-    pub allowed_models: Vec<String>,
-    /// Ordered rules per tool. They come before the account's and only narrow them, unless an
-    /// account rule is marked overridable.
-    pub tool_rules: BTreeMap<String, Vec<ScopedRule>>,
-    /// Switches tools off (or back on, where its agent switched them off).
-    pub tool_enabled_overrides: BTreeMap<String, bool>,
-}
-
-/// One ordered rule of a subject.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ScopedRule {
-    /// What happens when it matches.
-    #[schema(schema_with = spelling::rule_action)]
-    pub action: RuleAction,
-    /// When it matches; always when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub condition_expression: Option<String>,
-    /// `cel` when absent.
-    #[serde(default = "cel")]
-    #[schema(schema_with = spelling::language)]
-    pub condition_type: Language,
-    /// Why, for people and agents.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// Skipped when false.
-    #[serde(default = "yes")]
-    pub is_enabled: bool,
-    /// Who decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval_workflow_id: Option<Uuid>,
-}
-
-fn cel() -> Language {
-    Language::Cel
-}
-
-fn yes() -> bool {
-    true
 }

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod approval_requests;
 pub mod approval_workflows;
 pub mod audit;
+pub mod governance;
 pub mod mcp_servers;
 pub mod policies;
 pub mod system;

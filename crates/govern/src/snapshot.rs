@@ -1,5 +1,7 @@
 //! An account's configuration, compiled once and shared by every call until it changes.
 
+mod models;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -12,9 +14,12 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput};
 use preloop_store::{Store, User};
 use preloop_types::{
-    AccountId, Decision, DecisionSource, Hash, Principal, ServerId, Timestamp, ToolCall, ToolRef, UserId, Verdict,
-    WorkflowId,
-    config::{Defaults, PinState, Server, ServerStatus, Tool, ToolConfig, Workflow},
+    AccountId, Budget, Decision, DecisionSource, Hash, Model, PriceOverride, Principal, ServerId, Timestamp, ToolCall,
+    ToolRef, UserId, Verdict, WorkflowId,
+    config::{
+        AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
+        ToolConfig, Workflow,
+    },
 };
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -41,6 +46,16 @@ pub struct Snapshot {
     pub defaults: Defaults,
     /// People by id.
     pub users: HashMap<UserId, User>,
+    /// What narrows agents and keys.
+    pub governance: HashMap<SubjectRef, SubjectGovernance>,
+    /// Models, by alias; disabled ones too.
+    pub models: Vec<Arc<Model>>,
+    /// The account's own prices.
+    pub price_overrides: Vec<PriceOverride>,
+    /// Budgets, oldest first.
+    pub budgets: Vec<Arc<Budget>>,
+    /// What holds for all model traffic.
+    pub model_settings: AccountModelSettings,
 }
 
 /// A tool with its server and the name the policy knows it by.
@@ -96,7 +111,12 @@ impl Snapshot {
         let defaults = rows.defaults().await?;
         let governance = rows.subject_governance().await?;
         let users = rows.users().await?;
-        let version = version(&servers, &tools, &(&configs, &workflows, &defaults, &governance));
+        let models = rows.models().await?;
+        let price_overrides = rows.price_overrides().await?;
+        let budgets = rows.budgets().await?;
+        let model_settings = rows.model_settings().await?;
+        let of_models = (&models, &price_overrides, &budgets, &model_settings);
+        let version = version(&servers, &tools, &(&configs, &workflows, &defaults, &governance, of_models));
         let ruleset = Ruleset::compile(&RulesetInput {
             version,
             servers: &servers,
@@ -125,6 +145,11 @@ impl Snapshot {
             workflows: workflows.into_iter().map(|workflow| (workflow.id, workflow)).collect(),
             defaults,
             users: users.into_iter().map(|user| (user.id, user)).collect(),
+            governance: governance.into_iter().collect(),
+            models: models.into_iter().map(Arc::new).collect(),
+            price_overrides,
+            budgets: budgets.into_iter().map(Arc::new).collect(),
+            model_settings,
         })
     }
 }

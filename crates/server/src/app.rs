@@ -167,7 +167,7 @@ async fn bootstrap(store: &Store, options: &ServerOptions) -> Result<Option<Secr
             name: "owner".to_owned(),
             hash: key.hash,
             prefix: key.prefix.clone(),
-            scopes: vec![Scope::Admin, Scope::McpRead, Scope::McpWrite],
+            scopes: vec![Scope::Admin, Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke],
         }),
     };
     let made = store.bootstrap(owner).await?;

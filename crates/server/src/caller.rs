@@ -39,6 +39,7 @@ needs! {
     ViewApprovals DecideApprovals ManageApprovalWorkflows
     ViewAuditLogs
     ManageApiKeys
+    ViewAgents ManageAgents
 }
 
 /// Needs no more than a credential.

@@ -109,7 +109,7 @@ fn describe(routes: &mut UtoipaMethodRouter<App>, each: impl Fn(&mut Operation))
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
 /// Parameters of the path that the endpoint did not describe are ids.

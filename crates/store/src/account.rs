@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, KeyId, ServerId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
-    config::{Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
+    AccountId, ApprovalId, Budget, BudgetId, KeyId, Model, ModelId, PriceId, PriceOverride, ServerId, ToolConfigId,
+    ToolId, UserId, WorkflowId, WriterId,
+    config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -98,6 +99,20 @@ reads! {
     defaults() -> Defaults;
     /// Rules and switches of agents and keys.
     subject_governance() -> Vec<(SubjectRef, SubjectGovernance)>;
+    /// What holds for all model traffic of the account.
+    model_settings() -> AccountModelSettings;
+    /// Every model, by alias.
+    models() -> Vec<Model>;
+    /// One model.
+    model(id: ModelId) -> Option<Model>;
+    /// The account's own prices, oldest first.
+    price_overrides() -> Vec<PriceOverride>;
+    /// One of them.
+    price_override(id: PriceId) -> Option<PriceOverride>;
+    /// Every budget, oldest first.
+    budgets() -> Vec<Budget>;
+    /// One budget.
+    budget(id: BudgetId) -> Option<Budget>;
     /// Every workflow that is not deleted, by name.
     workflows() -> Vec<Workflow>;
     /// One workflow, deleted or not.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use preloop_types::{ServerId, WorkflowId};
+use preloop_types::{ModelId, ServerId, WorkflowId};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ pub enum SecretOwner {
     Server(ServerId),
     /// An approval workflow.
     Workflow(WorkflowId),
+    /// A model.
+    Model(ModelId),
 }
 
 impl SecretOwner {
@@ -23,6 +25,7 @@ impl SecretOwner {
         match self {
             SecretOwner::Server(id) => ("server", id.0),
             SecretOwner::Workflow(id) => ("workflow", id.0),
+            SecretOwner::Model(id) => ("model", id.0),
         }
     }
 
@@ -66,6 +69,7 @@ impl Tx<'_> {
         let exists = match owner {
             SecretOwner::Server(id) => self.server(id).await?.is_some(),
             SecretOwner::Workflow(id) => self.workflow(id).await?.is_some(),
+            SecretOwner::Model(id) => self.model(id).await?.is_some(),
         };
         if !exists {
             return Err(Error::NotFound);

@@ -1,18 +1,24 @@
 use preloop_types::{
     AgentId, KeyId, WorkflowId,
-    config::{Defaults, RuleAction, SubjectGovernance, SubjectRef},
+    config::{AccountModelSettings, Capture, Defaults, OnUnpriced, RuleAction, SubjectGovernance, SubjectRef},
 };
 use uuid::Uuid;
 
 use crate::{
     Error, Result, Tx, View,
-    db::{at, execute, fetch_all, fetch_optional, from_json, json, micros, row, word},
+    db::{at, execute, fetch_all, fetch_optional, from_json, json, micros, row, small, word},
 };
 
 row! {
     struct DefaultsRow {
         unknown_tools: String, require_approval_for_new_tools: bool, default_workflow_id: Option<Uuid>,
         new_tools_since: Option<i64>,
+    }
+}
+
+row! {
+    struct ModelSettingsRow {
+        model_traffic: bool, allowed_models: String, on_unpriced: String, capture: String, session_idle_minutes: i64,
     }
 }
 
@@ -34,6 +40,21 @@ impl View<'_> {
             require_approval_for_new_tools: row.require_approval_for_new_tools,
             default_workflow: row.default_workflow_id.map(WorkflowId),
             new_tools_since: row.new_tools_since.map(at),
+        })
+    }
+
+    /// What holds for all model traffic of the account.
+    pub async fn model_settings(&mut self) -> Result<AccountModelSettings> {
+        let account = self.account().0;
+        let sql = "SELECT * FROM account_models WHERE account_id = $1";
+        let row = fetch_optional!(self.conn, ModelSettingsRow, sql, account)?;
+        let Some(row) = row else { return Ok(AccountModelSettings::default()) };
+        Ok(AccountModelSettings {
+            model_traffic: row.model_traffic,
+            allowed_models: from_json(&row.allowed_models)?,
+            on_unpriced: word(OnUnpriced::parse, &row.on_unpriced)?,
+            capture: word(Capture::parse, &row.capture)?,
+            session_idle_minutes: small(row.session_idle_minutes)?,
         })
     }
 
@@ -74,6 +95,29 @@ impl Tx<'_> {
             defaults.require_approval_for_new_tools,
             defaults.default_workflow.map(|id| id.0),
             micros(defaults.new_tools_since)
+        )?;
+        Ok(())
+    }
+
+    /// Replaces what holds for all model traffic of the account.
+    pub async fn put_model_settings(&mut self, settings: &AccountModelSettings) -> Result<()> {
+        self.config_changed();
+        let account = self.account().0;
+        let sql = "INSERT INTO account_models \
+                   (account_id, model_traffic, allowed_models, on_unpriced, capture, session_idle_minutes) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id) DO UPDATE SET \
+                   model_traffic = excluded.model_traffic, allowed_models = excluded.allowed_models, \
+                   on_unpriced = excluded.on_unpriced, capture = excluded.capture, \
+                   session_idle_minutes = excluded.session_idle_minutes";
+        execute!(
+            self.conn,
+            sql,
+            account,
+            settings.model_traffic,
+            json(&settings.allowed_models)?,
+            settings.on_unpriced.as_str(),
+            settings.capture.as_str(),
+            i64::from(settings.session_idle_minutes)
         )?;
         Ok(())
     }

@@ -8,30 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{AgentId, Hash, KeyId, RuleId, ServerId, Timestamp, ToolConfigId, ToolId, UserId, WorkflowId};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text $(, alias = $alias)*)] $variant,)* }
-
-        impl $name {
-            /// Every value, in order of declaration.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
-
-            /// The spelling used in SQL, JSON, YAML and on the command line.
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text,)* }
-            }
-
-            /// Reads that spelling, or an accepted alias of it.
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text $(| $alias)* => Some($name::$variant),)* _ => None }
-            }
-        }
-    };
-}
+use crate::{
+    AgentId, Hash, KeyId, ModelPattern, RateLimit, RuleId, ServerId, Timestamp, ToolConfigId, ToolId, UserId,
+    WorkflowId,
+};
 
 /// An upstream MCP server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -404,6 +384,10 @@ pub struct SubjectGovernance {
     pub tool_rules: BTreeMap<String, Vec<AccessRule>>,
     /// Switches tools off (or back on, where a wider subject scope switched them off).
     pub tool_enabled_overrides: BTreeMap<String, bool>,
+    /// The only models it may use, of those a wider scope allows; any of them when empty.
+    pub allowed_models: Vec<ModelPattern>,
+    /// Most model calls and tokens in a minute, and model calls at a time.
+    pub rate_limit: RateLimit,
 }
 
 /// What happens to tools nothing else speaks about.
@@ -490,4 +474,56 @@ pub struct WebhookChannel {
     /// Names of extra headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
+}
+
+/// What holds for the model traffic of a whole account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountModelSettings {
+    /// Whether agents may call models at all: the kill switch, off when false.
+    pub model_traffic: bool,
+    /// The only models anybody may use; any when empty.
+    pub allowed_models: Vec<ModelPattern>,
+    /// What becomes of a call without a known price where a hard budget counts dollars.
+    pub on_unpriced: OnUnpriced,
+    /// What is kept of conversations.
+    pub capture: Capture,
+    /// A session without a call for so many minutes is over, where nothing but silence tells; 0 is never.
+    pub session_idle_minutes: u32,
+}
+
+impl Default for AccountModelSettings {
+    fn default() -> Self {
+        Self {
+            model_traffic: true,
+            allowed_models: Vec::new(),
+            on_unpriced: OnUnpriced::Deny,
+            capture: Capture::Metadata,
+            session_idle_minutes: 720,
+        }
+    }
+}
+
+words! {
+    /// What becomes of a call without a known price where a hard budget counts dollars.
+    OnUnpriced {
+        /// It is served, with a warning: the budget cannot count it.
+        Warn = "warn",
+        /// It is refused: the budget would not hold.
+        Deny = "deny",
+    }
+}
+
+words! {
+    /// What is kept of conversations with models.
+    Capture {
+        /// Nothing but the ledger's numbers.
+        Off = "off",
+        /// Names of tools, stop reasons, sizes; no text.
+        Metadata = "metadata",
+        /// The beginning of what was asked and answered, redacted.
+        Preview = "preview",
+        /// Whole conversations, redacted.
+        Full = "full",
+    }
 }

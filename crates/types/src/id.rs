@@ -76,6 +76,8 @@ ids! {
     ChangeId
     /// A model agents can ask for.
     ModelId
+    /// An account's own price of some models.
+    PriceId
     /// A budget.
     BudgetId
     /// A process that appends to the journal.

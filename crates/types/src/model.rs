@@ -122,6 +122,7 @@ pub enum ResponsesApi {
 }
 
 impl ResponsesApi {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
     fn is_auto(&self) -> bool {
         *self == ResponsesApi::Auto
     }
@@ -139,6 +140,7 @@ pub enum OnUnsupported {
 }
 
 impl OnUnsupported {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
     fn is_refuse(&self) -> bool {
         *self == OnUnsupported::Refuse
     }

@@ -270,6 +270,7 @@ pub struct Exposure {
     pub web_searches: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
 fn is_zero(amount: &NanoUsd) -> bool {
     *amount == NanoUsd::ZERO
 }
@@ -337,8 +338,6 @@ impl Rates {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     fn rates() -> Rates {

@@ -39,6 +39,7 @@ impl Principal {
         match permission {
             Permission::ExecuteTools => self.has_scope(Scope::Admin) || self.has_scope(Scope::McpWrite),
             Permission::ViewTools => self.has_scope(Scope::Admin) || self.has_scope(Scope::McpRead),
+            Permission::InvokeModels => self.has_scope(Scope::Admin) || self.has_scope(Scope::GatewayInvoke),
             _ => self.has_scope(Scope::Admin),
         }
     }
@@ -66,24 +67,32 @@ pub enum Scope {
     /// Call tools.
     #[serde(rename = "mcp:write")]
     McpWrite,
+    /// Call models.
+    #[serde(rename = "gateway:invoke")]
+    GatewayInvoke,
     /// Everything the key's owner may do. Never given to an agent.
     #[serde(rename = "admin")]
     Admin,
 }
 
 impl Scope {
+    /// What a credential may be used for unless its maker says otherwise: all that agents do.
+    pub const AGENT: &'static [Scope] = &[Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke];
+
     /// The spelling used in JSON, SQL and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Scope::McpRead => "mcp:read",
             Scope::McpWrite => "mcp:write",
+            Scope::GatewayInvoke => "gateway:invoke",
             Scope::Admin => "admin",
         }
     }
 
     /// Reads the spelling of [`Scope::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [Scope::McpRead, Scope::McpWrite, Scope::Admin].into_iter().find(|scope| scope.as_str() == text)
+        let all = [Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke, Scope::Admin];
+        all.into_iter().find(|scope| scope.as_str() == text)
     }
 }
 
@@ -138,4 +147,28 @@ permissions! {
     ViewAuditLogs = "view_audit_logs"
     /// Create and revoke API keys.
     ManageApiKeys = "manage_api_keys"
+    /// Call models.
+    InvokeModels = "invoke_models"
+    /// See models and what they cost.
+    ViewAiModels = "view_ai_models"
+    /// Add models.
+    CreateAiModels = "create_ai_models"
+    /// Change models and prices.
+    EditAiModels = "edit_ai_models"
+    /// Remove models.
+    DeleteAiModels = "delete_ai_models"
+    /// See usage, cost and budgets.
+    ViewCost = "view_cost"
+    /// Change budgets.
+    ManageBudgets = "manage_budgets"
+    /// See runs of agents and what they did.
+    ViewRuntimeSessions = "view_runtime_sessions"
+    /// End runs of agents.
+    ManageRuntimeSessions = "manage_runtime_sessions"
+    /// See managed agents and what narrows them.
+    ViewAgents = "view_agents"
+    /// Change what narrows managed agents.
+    ManageAgents = "manage_agents"
+    /// Change what holds for the whole account, the kill switch included.
+    ManageAccount = "manage_account"
 }

@@ -66,7 +66,7 @@ pub(crate) async fn run(command: &Keys, global: &Global) -> Result {
 }
 
 async fn create(client: &Client, printer: Printer, wanted: &Create) -> Result {
-    let scopes: &[Scope] = if wanted.admin { &[Scope::Admin] } else { &[Scope::McpRead, Scope::McpWrite] };
+    let scopes: &[Scope] = if wanted.admin { &[Scope::Admin] } else { Scope::AGENT };
     let some = |names: &[String]| (!names.is_empty()).then(|| names.to_vec());
     let body = CreateApiKey {
         name: wanted.name.clone(),

@@ -16,7 +16,7 @@ use super::{
 pub struct NewApiKey {
     /// Unique among the account's keys that are not revoked.
     pub name: String,
-    /// `mcp:read`, `mcp:write`, `admin`; the first two when empty.
+    /// `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`; all but the last when empty.
     pub scopes: Vec<String>,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
@@ -159,12 +159,14 @@ impl Config {
 
 fn scopes(who: &Principal, words: &[String]) -> Result<Vec<Scope>> {
     if words.is_empty() {
-        return Ok(vec![Scope::McpRead, Scope::McpWrite]);
+        return Ok(Scope::AGENT.to_vec());
     }
     let mut scopes = Vec::new();
     for word in words {
         let scope = Scope::parse(word).ok_or_else(|| {
-            ConfigError::Refused(format!("scope `{word}` is not one of `mcp:read`, `mcp:write`, `admin`"))
+            ConfigError::Refused(format!(
+                "scope `{word}` is not one of `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`"
+            ))
         })?;
         if !who.has_scope(Scope::Admin) && !who.has_scope(scope) {
             return Err(ConfigError::Forbidden(format!("your own credential does not have scope `{word}`")));

@@ -1,5 +1,6 @@
 //! How large configuration may get. Every text a person can set passes through here.
 
+use preloop_types::{ModelPattern, RateLimit};
 use url::Url;
 
 use super::{ConfigError, Result};
@@ -15,6 +16,7 @@ pub(super) const TOOL_CONFIGS_MAX: usize = 10_000;
 pub(super) const RULES_MAX: usize = 500;
 pub(super) const WORKFLOWS_MAX: usize = 500;
 pub(super) const KEYS_MAX: usize = 10_000;
+pub(super) const MODEL_NAME_MAX: usize = 256;
 
 /// A name: trimmed, not empty, one line, at most [`NAME_MAX`] characters.
 pub(super) fn name(field: &str, value: &str) -> Result<String> {
@@ -126,4 +128,35 @@ pub(super) fn email(field: &str, value: &str) -> Result<String> {
         !local.is_empty() && (domain.contains('.') || domain == "localhost") && !domain.contains('@')
     }) && !value.chars().any(char::is_whitespace);
     if plausible { Ok(value) } else { Err(ConfigError::invalid(field, format!("`{value}` is not an e-mail address"))) }
+}
+
+/// Names of models: aliases, globs, labels.
+pub(super) fn model_patterns(field: &str, patterns: &[ModelPattern]) -> Result<()> {
+    count(field, patterns.len(), 1_000)?;
+    patterns.iter().try_for_each(|pattern| model_pattern(field, pattern))
+}
+
+/// A name of a model or several.
+pub(super) fn model_pattern(field: &str, pattern: &ModelPattern) -> Result<()> {
+    let name = named(field, &pattern.0, MODEL_NAME_MAX)?;
+    if name != pattern.0 {
+        return Err(ConfigError::invalid(field, "begins or ends with white space"));
+    }
+    Ok(())
+}
+
+/// Limits that let something through: none is zero.
+pub(super) fn rate(field: &str, limit: RateLimit) -> Result<()> {
+    let given = [
+        ("requests_per_minute", limit.requests_per_minute.map(u64::from)),
+        ("tokens_per_minute", limit.tokens_per_minute),
+        ("concurrent", limit.concurrent.map(u64::from)),
+    ];
+    for (name, value) in given {
+        if value == Some(0) {
+            let message = "is zero, which would stop everything; leave it out for no limit";
+            return Err(ConfigError::invalid(format!("{field}.{name}"), message));
+        }
+    }
+    Ok(())
 }

@@ -1,18 +1,15 @@
 //! `/api/v1/auth/api-keys`
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use http::StatusCode;
 use preloop_api_types::{
     Page,
-    api_keys::{ApiKey, CreateApiKey, CreatedApiKey, Governance, GovernanceConfig, ScopedRule},
+    api_keys::{ApiKey, CreateApiKey, CreatedApiKey},
 };
 use preloop_govern::config::NewApiKey;
 use preloop_store::KeyRow;
-use preloop_types::{
-    KeyId, RuleId, Timestamp, WorkflowId,
-    config::{AccessRule, SubjectGovernance, SubjectRef},
-};
+use preloop_types::{KeyId, Timestamp};
 use secrecy::ExposeSecret;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -31,8 +28,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(create))
         .routes(guarded!(get))
         .routes(guarded!(revoke))
-        .routes(guarded!(get_governance))
-        .routes(guarded!(put_governance))
 }
 
 /// The account's API keys, newest first, revoked ones too.
@@ -86,51 +81,6 @@ async fn revoke(caller: Caller<ManageApiKeys>, Id(id): Id<KeyId>) -> Result<Stat
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What narrows an API key.
-#[utoipa::path(get, path = "/api/v1/auth/api-keys/{id}/governance", tag = "api-keys",
-    responses((status = 200, body = Governance)))]
-async fn get_governance(caller: Caller<ManageApiKeys>, Id(id): Id<KeyId>) -> ApiResult<Governance> {
-    find(&caller, id).await?;
-    let all = caller.store().account(caller.who().account).subject_governance().await?;
-    let governance = all.into_iter().find(|(subject, _)| *subject == SubjectRef::Key(id));
-    Ok(axum::Json(governance_shown(id, governance.map(|(_, governance)| governance).unwrap_or_default())))
-}
-
-/// Replaces what narrows an API key; an empty body removes it.
-#[utoipa::path(put, path = "/api/v1/auth/api-keys/{id}/governance", tag = "api-keys",
-    responses((status = 200, body = Governance)))]
-async fn put_governance(
-    caller: Caller<ManageApiKeys>,
-    Id(id): Id<KeyId>,
-    Json(body): Json<GovernanceConfig>,
-) -> ApiResult<Governance> {
-    if !body.allowed_models.is_empty() {
-        let message = "models are not governed by this version; leave it empty";
-        return Err(ApiError::field("body", "allowed_models", message, "value_error"));
-    }
-    let now = caller.store().now();
-    let rule = |rule: ScopedRule| AccessRule {
-        id: RuleId::new(now),
-        action: rule.action,
-        expression: rule.condition_expression.filter(|text| !text.trim().is_empty()),
-        language: rule.condition_type,
-        description: rule.description,
-        is_enabled: rule.is_enabled,
-        workflow: rule.approval_workflow_id.map(WorkflowId),
-        overridable: false,
-    };
-    let governance = SubjectGovernance {
-        tool_rules: body
-            .tool_rules
-            .into_iter()
-            .map(|(tool, rules)| (tool, rules.into_iter().map(rule).collect()))
-            .collect(),
-        tool_enabled_overrides: body.tool_enabled_overrides,
-    };
-    let governance = caller.config().put_key_governance(caller.who(), id, governance).await?;
-    Ok(axum::Json(governance_shown(id, governance)))
-}
-
 async fn find(caller: &Caller<ManageApiKeys>, id: KeyId) -> Result<KeyRow, ApiError> {
     let key = caller.store().account(caller.who().account).key(id).await?;
     key.ok_or_else(|| ApiError::not_found("API key"))
@@ -158,27 +108,5 @@ fn shown(key: KeyRow, now: Timestamp) -> ApiKey {
         last_used_at: shape::at_opt(key.last_used_at),
         revoked_at: shape::at_opt(key.revoked_at),
         activity_status: activity.to_owned(),
-    }
-}
-
-fn governance_shown(id: KeyId, governance: SubjectGovernance) -> Governance {
-    let rule = |rule: AccessRule| ScopedRule {
-        action: rule.action,
-        condition_expression: rule.expression,
-        condition_type: rule.language,
-        description: rule.description,
-        is_enabled: rule.is_enabled,
-        approval_workflow_id: rule.workflow.map(|id| id.0),
-    };
-    let tool_rules: BTreeMap<_, _> =
-        governance.tool_rules.into_iter().map(|(tool, rules)| (tool, rules.into_iter().map(rule).collect())).collect();
-    Governance {
-        subject_type: "api_keys".to_owned(),
-        subject_id: id.0,
-        config: GovernanceConfig {
-            allowed_models: Vec::new(),
-            tool_rules,
-            tool_enabled_overrides: governance.tool_enabled_overrides,
-        },
     }
 }

@@ -7,6 +7,7 @@ mod approval_links;
 mod approval_requests;
 mod approval_workflows;
 mod audit;
+mod governance;
 mod mcp_oauth;
 mod mcp_servers;
 mod policies;
@@ -35,6 +36,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(policies::router())
         .merge(audit::router())
         .merge(api_keys::router())
+        .merge(governance::router())
         .merge(account::router())
         .merge(system::router())
 }

@@ -35,9 +35,9 @@ async fn a_keys_secret_is_shown_once_and_ends_with_the_key() {
 async fn keys_get_no_more_than_was_meant() {
     let app = App::start().await;
     let plain = app.owner.post(KEYS, json!({"name": "plain"})).await.created();
-    assert_eq!(plain["scopes"], json!(["mcp:read", "mcp:write"]));
+    assert_eq!(plain["scopes"], json!(["mcp:read", "mcp:write", "gateway:invoke"]));
     let detail = app.owner.post(KEYS, json!({"name": "odd", "scopes": ["root"]})).await.fails(400);
-    assert_eq!(detail, "scope `root` is not one of `mcp:read`, `mcp:write`, `admin`");
+    assert_eq!(detail, "scope `root` is not one of `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`");
     app.owner.post(KEYS, json!({"name": "old", "expires_at": "2001-01-01T00:00:00Z"})).await.fails(422);
     let agent = app.with_key(plain["key"].as_str().unwrap());
     agent.post(KEYS, json!({"name": "more", "scopes": ["admin"]})).await.fails(403);
@@ -60,8 +60,14 @@ async fn a_key_can_be_narrowed_by_rules_of_its_own() {
         assert_eq!(app.owner.get(&path).await.ok(), put);
         let broken = json!({"tool_rules": {"pay": [{"action": "deny", "condition_expression": "args. >"}]}});
         app.owner.put(&path, broken).await.fails(422);
-        let models = json!({"allowed_models": ["gpt"]});
-        app.owner.put(&path, models).await.fails(422);
+        let models = json!({"allowed_models": ["gpt-*", "tag:cheap"], "rate_limit": {"requests_per_minute": 60}});
+        let put = app.owner.put(&path, models.clone()).await.ok();
+        assert_eq!(
+            (&put["config"]["allowed_models"], &put["config"]["rate_limit"]),
+            (&models["allowed_models"], &models["rate_limit"])
+        );
+        app.owner.put(&path, json!({"allowed_models": [" gpt"]})).await.fails(422);
+        app.owner.put(&path, json!({"rate_limit": {"concurrent": 0}})).await.fails(422);
         app.owner.put(&path, json!({})).await.ok();
         assert_eq!(app.owner.get(&path).await.ok()["config"]["tool_enabled_overrides"], json!({}));
     }

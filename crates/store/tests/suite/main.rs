@@ -6,6 +6,7 @@ mod approvals;
 mod crash;
 mod faults;
 mod journal;
+mod models;
 mod nodes;
 mod outbox;
 mod proof;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 
 use preloop_store::{NewApproval, Requester, testing::TestStore};
 use preloop_types::{
-    AccountId, ApprovalId, CallId, Entry, EntryKind, Hash, KeyId, ServerId, Subject, Timestamp, ToolRef, UserId,
-    WorkflowId,
+    AccountId, ApprovalId, Budget, BudgetAlerts, BudgetId, BudgetSubject, BudgetUnit, CallId, Entry, EntryKind, Hash,
+    KeyId, Model, ModelId, ModelPattern, ModelSettings, Period, PriceId, PriceOverride, Rates, ServerId, Subject,
+    Timestamp, ToolRef, UserId, WorkflowId,
     config::{Auth, RawJson, Server, ServerSettings, ServerStatus, Tool, Transport},
 };
 use serde_json::value::{RawValue, to_raw_value};
@@ -73,6 +75,53 @@ fn tool(server: ServerId, name: &str, now: Timestamp) -> Tool {
         discovered_at: now,
         last_seen_at: now,
         removed_at: None,
+    }
+}
+
+fn model(alias: &str, now: Timestamp) -> Model {
+    Model {
+        id: ModelId(Uuid::now_v7()),
+        alias: alias.to_owned(),
+        provider: "openai".to_owned(),
+        identifier: "gpt-x".to_owned(),
+        description: None,
+        endpoint: None,
+        enabled: true,
+        is_default: false,
+        tags: vec!["cheap".to_owned()],
+        settings: ModelSettings { max_output: Some(4_096), ..ModelSettings::default() },
+        pricing: None,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn price(model: &str, now: Timestamp) -> PriceOverride {
+    PriceOverride {
+        id: PriceId(Uuid::now_v7()),
+        model: ModelPattern(model.to_owned()),
+        rates: Some(Rates { input: "0.25".parse().unwrap(), ..Rates::default() }),
+        discount_percent: 10,
+        effective_from: None,
+        effective_until: None,
+        note: None,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn budget(subject: BudgetSubject, now: Timestamp) -> Budget {
+    Budget {
+        id: BudgetId(Uuid::now_v7()),
+        subject,
+        model: None,
+        period: Period::Daily,
+        unit: BudgetUnit::Usd,
+        hard: Some(1_000_000_000),
+        soft: None,
+        alerts: BudgetAlerts::default(),
+        created_at: now,
+        updated_at: now,
     }
 }
 

@@ -4,7 +4,7 @@ use preloop_store::{
     Error, Event, KeyRow, McpSession, NewKey, NewOwner, NewPolicyVersion, RecordFilter, User, each_store,
 };
 use preloop_types::{
-    Agent, AgentId, Hash, KeyId, RuleId, Scope, ToolConfigId, UserId, WorkflowId,
+    Agent, AgentId, Hash, KeyId, ModelPattern, RateLimit, RuleId, Scope, ToolConfigId, UserId, WorkflowId,
     config::{
         AccessRule, Defaults, Justification, Language, RawJson, RuleAction, ServerFacts, ServerStatus,
         SubjectGovernance, SubjectRef, ToolConfig, ToolSource, WebhookChannel,
@@ -192,6 +192,8 @@ each_store! {
         let rules = SubjectGovernance {
             tool_rules: BTreeMap::from([("pay".to_owned(), vec![rule(RuleAction::Deny)])]),
             tool_enabled_overrides: BTreeMap::from([("read".to_owned(), false)]),
+            allowed_models: vec![ModelPattern("anthropic/*".to_owned())],
+            rate_limit: RateLimit { requests_per_minute: Some(60), ..RateLimit::default() },
         };
         let (d, r) = (defaults.clone(), rules.clone());
         store.write(owner.account, move |tx| Box::pin(async move {

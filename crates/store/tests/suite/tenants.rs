@@ -7,13 +7,15 @@ use preloop_store::{
     each_store, testing::TestStore,
 };
 use preloop_types::{
-    AccountId, ApprovalId, EntryKind, Hash, KeyId, OutcomeStatus, ServerId, Subject, ToolConfigId, ToolId, UserId,
-    WorkflowId, WriterId,
+    AccountId, ApprovalId, BudgetId, BudgetSubject, EntryKind, Hash, KeyId, ModelId, OutcomeStatus, PriceId, ServerId,
+    Subject, Timestamp, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
     config::{Defaults, RawJson, ServerStatus, SubjectGovernance, SubjectRef, ToolConfig, ToolSource},
 };
 use uuid::Uuid;
 
-use crate::{entry, new_approval, raw, server, tool};
+use crate::{budget, entry, model, new_approval, price, raw, server, tool};
+
+const START: Timestamp = preloop_store::testing::START;
 
 /// Everything one tenant has.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,9 @@ struct Ids {
     delivery: Uuid,
     chain: WriterId,
     seq: u64,
+    model: ModelId,
+    price: PriceId,
+    budget: BudgetId,
 }
 
 async fn furnish(store: &TestStore, account: AccountId, user: UserId) -> Ids {
@@ -41,6 +46,8 @@ async fn furnish(store: &TestStore, account: AccountId, user: UserId) -> Ids {
     let key = KeyId(Uuid::now_v7());
     let new = new_approval(vec![user], 1, r#"{"a":1}"#);
     let approval = new.id;
+    let (model, price, budget) = (model("fast", START), price("*", START), budget(BudgetSubject::Account, START));
+    let of_models = (model.clone(), price.clone(), budget.clone());
     let policy = store
         .write(account, move |tx| {
             Box::pin(async move {
@@ -51,6 +58,10 @@ async fn furnish(store: &TestStore, account: AccountId, user: UserId) -> Ids {
                 tx.insert_tool_config(&a_config(config)).await?;
                 tx.insert_key(&a_key(key, account, user)).await?;
                 tx.put_secret(SecretOwner::Server(s.id), "token", &"hunter2".into()).await?;
+                tx.insert_model(&of_models.0).await?;
+                tx.put_secret(SecretOwner::Model(of_models.0.id), "api_key", &"hunter2".into()).await?;
+                tx.insert_price_override(&of_models.1).await?;
+                tx.insert_budget(&of_models.2).await?;
                 tx.insert_or_join_approval(&new).await?;
                 tx.add_approval_event(approval, "approval_requested", None, None, None).await?;
                 tx.vote(approval, user, true, None, "api").await?;
@@ -74,7 +85,8 @@ async fn furnish(store: &TestStore, account: AccountId, user: UserId) -> Ids {
     let seq = store.append(entry).await.unwrap().seq;
     store.account(account).checkpoint().await.unwrap();
     let (server, tool, chain) = (server.id, tool.id, store.writer());
-    Ids { server, tool, config, workflow, user, key, approval, policy, delivery, chain, seq }
+    let (model, price, budget) = (model.id, price.id, budget.id);
+    Ids { server, tool, config, workflow, user, key, approval, policy, delivery, chain, seq, model, price, budget }
 }
 
 fn a_config(id: ToolConfigId) -> ToolConfig {
@@ -107,7 +119,7 @@ fn a_key(id: KeyId, account: AccountId, user: UserId) -> KeyRow {
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
-        created_at: preloop_store::testing::START,
+        created_at: START,
     }
 }
 
@@ -133,6 +145,9 @@ fn nothing() -> Ids {
         delivery: Uuid::now_v7(),
         chain: WriterId(Uuid::now_v7()),
         seq: 1,
+        model: ModelId(Uuid::now_v7()),
+        price: PriceId(Uuid::now_v7()),
+        budget: BudgetId(Uuid::now_v7()),
     }
 }
 
@@ -146,6 +161,10 @@ async fn answers(store: &TestStore, account: AccountId, ids: Ids) -> Vec<(&'stat
         said("server", &view.server(ids.server).await),
         said("secrets", &view.secrets(SecretOwner::Server(ids.server)).await),
         said("secret_names", &view.secret_names(SecretOwner::Server(ids.server)).await),
+        said("model", &view.model(ids.model).await),
+        said("secrets of a model", &view.secrets(SecretOwner::Model(ids.model)).await),
+        said("price_override", &view.price_override(ids.price).await),
+        said("budget", &view.budget(ids.budget).await),
         said("tool", &view.tool(ids.tool).await),
         said("tool_versions", &view.tool_versions(ids.tool).await),
         said("tool_findings", &view.tool_findings(Some(ids.tool)).await),
@@ -185,6 +204,27 @@ async fn answers(store: &TestStore, account: AccountId, ids: Ids) -> Vec<(&'stat
         tx.put_secret(SecretOwner::Server(ids.server), "token", &"x".into()).await
     });
     mutation!("delete_secret", tx, ids => tx.delete_secret(SecretOwner::Server(ids.server), "token").await);
+    mutation!("update_model", tx, ids => {
+        let mut model = model("fast", START);
+        model.id = ids.model;
+        tx.update_model(&model).await
+    });
+    mutation!("delete_model", tx, ids => tx.delete_model(ids.model).await);
+    mutation!("put_secret of a model", tx, ids => {
+        tx.put_secret(SecretOwner::Model(ids.model), "api_key", &"x".into()).await
+    });
+    mutation!("update_price_override", tx, ids => {
+        let mut price = price("*", START);
+        price.id = ids.price;
+        tx.update_price_override(&price).await
+    });
+    mutation!("delete_price_override", tx, ids => tx.delete_price_override(ids.price).await);
+    mutation!("update_budget", tx, ids => {
+        let mut budget = budget(BudgetSubject::Account, START);
+        budget.id = ids.budget;
+        tx.update_budget(&budget).await
+    });
+    mutation!("delete_budget", tx, ids => tx.delete_budget(ids.budget).await);
     mutation!("insert_tool", tx, ids => tx.insert_tool(&tool(ids.server, "new", tx.now())).await);
     mutation!("update_tool", tx, ids => {
         let mut tool = tool(ids.server, "read", tx.now());
@@ -290,6 +330,9 @@ each_store! {
         assert!(view.checkpoints().await.unwrap().is_empty());
         assert!(view.servers().await.unwrap().is_empty());
         assert!(view.tools().await.unwrap().is_empty());
+        assert!(view.models().await.unwrap().is_empty());
+        assert!(view.price_overrides().await.unwrap().is_empty());
+        assert!(view.budgets().await.unwrap().is_empty());
         assert!(view.tool_configs().await.unwrap().is_empty());
         assert!(view.keys().await.unwrap().is_empty());
         assert!(view.approvals(ApprovalFilter::default()).await.unwrap().is_empty());
