@@ -60,8 +60,30 @@ pub struct Request {
     pub stream: bool,
     /// Whether the agent wants usage in a chat stream.
     pub include_usage: bool,
+    /// How wordy the answer should be: `low`, `medium`, `high`.
+    pub verbosity: Option<String>,
+    /// Tools the agent declared inside a namespace; `tools` has them under their flat names.
+    pub namespaces: Vec<Namespaced>,
     /// Fields only `extra.0` can say, by their name there.
     pub extra: Option<(Dialect, Vec<(String, Value)>)>,
+}
+
+impl Request {
+    /// Whether `tool` takes free text instead of JSON arguments.
+    pub fn is_custom(&self, tool: &str) -> bool {
+        self.tools.iter().any(|known| matches!(known, Tool::Custom { name, .. } if name == tool))
+    }
+}
+
+/// A tool inside a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespaced {
+    /// The name that stands for both elsewhere in the request.
+    pub flat: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The tool's name in it.
+    pub name: String,
 }
 
 /// What one side said at a time.

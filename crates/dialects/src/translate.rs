@@ -2,8 +2,15 @@
 //!
 //! Each dialect's module implements [`Codec`]; nothing here knows two dialects at once.
 
+mod carry;
 pub(crate) mod fields;
 pub(crate) mod gaps;
+mod history;
+mod ids;
+mod losses;
+mod media;
+mod names;
+mod schema;
 
 use std::sync::Arc;
 
@@ -11,6 +18,13 @@ use crate::{
     Dialect, Quirks,
     ir::{Event, Request, Response, Signature, Unsupported},
 };
+
+pub(crate) use carry::{Unpacked, pack, pack_call, unpack};
+pub(crate) use history::settle_history;
+pub(crate) use ids::{IdRule, made_up_id};
+pub(crate) use media::{data_url, media_of_url};
+pub(crate) use names::{NameRule, Namer, input_description, input_schema, wrap_input};
+pub(crate) use schema::strip_keywords;
 
 /// One dialect's reading and writing. Everything is pure; a codec holds nothing between calls.
 pub trait Codec: Sync {
@@ -77,6 +91,8 @@ pub struct Names {
     /// A function that stands for a JSON Schema the provider cannot be given otherwise; its arguments
     /// are the answer's text.
     pub answer: Option<String>,
+    /// Thinking comes between `<think>` tags in the answer's text.
+    pub think_tags: bool,
 }
 
 /// To whom an answer is written.

@@ -4,7 +4,10 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
-use super::Target;
+use super::{
+    Target,
+    losses::{Loss, loss, plain},
+};
 use crate::{Dialect, ir::Unsupported};
 
 /// Collects warnings while a request is written.
@@ -48,13 +51,18 @@ impl Gaps {
         dialect: Dialect,
     ) -> Result<Vec<(&'r str, &'r Value)>, Unsupported> {
         let mut own = Vec::new();
-        for (field, value) in extra.iter().flat_map(|(_, fields)| fields) {
+        let Some((from, fields)) = extra else { return Ok(own) };
+        for (field, value) in fields {
             // A path below the top is only for messages: the place it belongs to is gone.
             let top = !field.contains(['.', '[']);
-            if top && extra.is_some_and(|(from, _)| *from == dialect) {
+            if top && *from == dialect {
                 own.push((field.as_str(), value));
-            } else {
-                self.missing(field, "it has no counterpart in this model's API")?;
+                continue;
+            }
+            match loss(*from, field) {
+                Some(Loss::Nothing) => {}
+                Some(Loss::Wish) => self.warn(format!("`{}` was left out: this model has no such setting", plain(field))),
+                None => self.missing(field, "it has no counterpart in this model's API")?,
             }
         }
         Ok(own)
@@ -62,5 +70,39 @@ impl Gaps {
 
     pub(crate) fn into_warnings(self) -> Vec<String> {
         self.warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::Quirks;
+
+    fn written(fields: &[(&str, Value)], target: Dialect, drop: bool) -> Result<(usize, Vec<String>), String> {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let quirks = Quirks::default();
+        let mut gaps = Gaps::new(&Target { model: "m", max_output: None, quirks: &quirks, drop_unsupported: drop });
+        let extra = Some((Dialect::Chat, fields));
+        let own = gaps.extra(extra.as_ref(), target).map_err(|refused| refused.field)?.len();
+        Ok((own, gaps.into_warnings()))
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_by_name_or_left_out_with_a_warning() {
+        let fields = [("store", json!(true)), ("web_search_options", json!({"a": 1}))];
+        assert_eq!(written(&fields, Dialect::Gemini, false).unwrap_err(), "web_search_options");
+        assert_eq!(written(&fields, Dialect::Gemini, true).unwrap().1.len(), 1);
+        assert_eq!(written(&fields, Dialect::Chat, false).unwrap(), (2, Vec::new()));
+    }
+
+    #[test]
+    fn a_wish_is_left_out_with_a_warning_said_once() {
+        let fields = [("messages[0].name", json!("ada")), ("messages[7].name", json!("bob"))];
+        let warning = "`messages.name` was left out: this model has no such setting".to_owned();
+        assert_eq!(written(&fields, Dialect::Messages, false).unwrap(), (0, vec![warning]));
     }
 }

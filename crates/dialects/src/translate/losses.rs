@@ -1,0 +1,75 @@
+//! What becomes of fields that only the agent's dialect has, when its request goes to another: one table.
+//!
+//! A field that is not in the table is refused by name, because nobody can say what leaving it out changes.
+
+use crate::Dialect;
+
+/// What is lost with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Nothing: it is about the provider's storage, cache or abuse tracking, or says what we do anyway.
+    Nothing,
+    /// A wish: the answer is another one, but as good an answer. Left out with a warning.
+    Wish,
+}
+
+/// The last part of a field's path, list indexes left out, and what is lost with it.
+const LOSSES: &[(Dialect, &str, Loss)] = &[
+    (Dialect::Chat, "store", Loss::Nothing),
+    (Dialect::Chat, "safety_identifier", Loss::Nothing),
+    (Dialect::Chat, "prompt_cache_retention", Loss::Nothing),
+    (Dialect::Chat, "prompt_cache_options", Loss::Nothing),
+    (Dialect::Chat, "client_metadata", Loss::Nothing),
+    // What a usage chunk holds besides usage: padding against eavesdropping, cost.
+    (Dialect::Chat, "stream_options", Loss::Nothing),
+    (Dialect::Chat, "usage", Loss::Nothing),
+    // What an agent sends back of an earlier answer; the text itself is sent.
+    (Dialect::Chat, "messages.annotations", Loss::Nothing),
+    (Dialect::Chat, "messages.id", Loss::Nothing),
+    (Dialect::Chat, "messages.status", Loss::Nothing),
+    (Dialect::Chat, "messages.tool_calls.index", Loss::Nothing),
+    // Who of several users spoke.
+    (Dialect::Chat, "messages.name", Loss::Wish),
+    // What OpenRouter's clients write into content for its prompt cache.
+    (Dialect::Chat, "messages.content.cache_control", Loss::Nothing),
+    // A guess at the answer that only makes it faster.
+    (Dialect::Chat, "prediction", Loss::Nothing),
+    (Dialect::Responses, "store", Loss::Nothing),
+    (Dialect::Responses, "safety_identifier", Loss::Nothing),
+    (Dialect::Responses, "prompt_cache_retention", Loss::Nothing),
+    (Dialect::Responses, "prompt_cache_options", Loss::Nothing),
+    (Dialect::Responses, "client_metadata", Loss::Nothing),
+    (Dialect::Responses, "stream_options", Loss::Nothing),
+    // Encrypted reasoning comes anyway; the other things to include belong to hosted tools, refused by themselves.
+    (Dialect::Responses, "include", Loss::Nothing),
+    // Cutting off the oldest turns: without it, a conversation too long is an error, which says so.
+    (Dialect::Responses, "truncation", Loss::Wish),
+    (Dialect::Responses, "input.id", Loss::Nothing),
+    (Dialect::Responses, "input.status", Loss::Nothing),
+    (Dialect::Responses, "input.phase", Loss::Nothing),
+    (Dialect::Responses, "input.content.annotations", Loss::Nothing),
+    (Dialect::Responses, "input.content.logprobs", Loss::Nothing),
+    (Dialect::Responses, "tools.defer_loading", Loss::Nothing),
+    (Dialect::Responses, "tools.tools.defer_loading", Loss::Nothing),
+];
+
+/// What is lost with the field at `path` of `dialect`; `None` if nobody can say.
+pub(super) fn loss(dialect: Dialect, path: &str) -> Option<Loss> {
+    let path = plain(path);
+    LOSSES.iter().find(|(of, field, _)| *of == dialect && *field == path).map(|(_, _, loss)| *loss)
+}
+
+/// The path without list indexes: `messages[2].name` is `messages.name`.
+pub(super) fn plain(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut inside = false;
+    for letter in path.chars() {
+        match letter {
+            '[' => inside = true,
+            ']' => inside = false,
+            other if !inside => plain.push(other),
+            _ => {}
+        }
+    }
+    plain
+}
