@@ -49,7 +49,8 @@ impl Permit {
         &self.granted().who
     }
 
-    /// Records how the call ended. Durable when it returns.
+    /// Records how the call ended. The record is durable within milliseconds; that of an approved
+    /// request's one execution when this returns.
     pub async fn settle(mut self, outcome: &CallOutcome) -> Result<()> {
         match self.granted.take() {
             Some(granted) => granted.settle(outcome).await,
@@ -69,7 +70,7 @@ impl Granted {
         let request = self.claim.map(|claim| claim.request);
         let record = records::outcome(&self.who, &self.call, outcome, duration_us, request);
         match self.claim {
-            None => self.governor.store().append(record).await.map(drop).map_err(Into::into),
+            None => self.governor.store().append_later(record).await.map_err(Into::into),
             Some(claim) => self.governor.finish_claim(claim, outcome, record).await,
         }
     }

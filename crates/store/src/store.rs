@@ -147,7 +147,27 @@ impl Store {
         let bytes = u32::try_from(entry.bytes()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.0.room).try_acquire_many_owned(bytes).map_err(|_| Error::Busy)?;
         let (reply, wait) = oneshot::channel();
-        self.enqueue(Item::Append { entry, reply, room })?;
+        self.enqueue(Item::Append { entry, reply: Some(reply), room })?;
+        wait.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Queues one record and returns; it is durable within milliseconds, with the next commit. For the
+    /// end of what has a durable beginning. Waits while the queue is full; a commit that fails is logged.
+    pub async fn append_later(&self, entry: Entry) -> Result<()> {
+        let sealer = self.sealer(entry.account).await?;
+        let entry = Prepared::new(entry, &sealer)?;
+        let bytes = u32::try_from(entry.bytes()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0.room).acquire_many_owned(bytes).await.map_err(|_| Error::Closed)?;
+        let place = self.0.queue.reserve().await.map_err(|_| Error::Closed)?;
+        self.0.shared.counters.begin_later();
+        place.send(Item::Append { entry, reply: None, room });
+        Ok(())
+    }
+
+    /// Returns once everything queued so far is committed, or was refused.
+    async fn flush(&self) -> Result<()> {
+        let (reply, wait) = oneshot::channel();
+        self.0.queue.send(Item::Flush { reply }).await.map_err(|_| Error::Closed)?;
         wait.await.map_err(|_| Error::Closed)?
     }
 
@@ -233,7 +253,12 @@ impl Store {
         self.write(INSTANCE, work).await
     }
 
+    /// Reads see what this process has queued before.
     pub(crate) async fn reader(&self) -> Result<Pooled> {
+        if self.0.shared.counters.has_later() {
+            // What could not be written is not there to be read.
+            let _ = self.flush().await;
+        }
         self.0.shared.db.reader().await
     }
 

@@ -184,9 +184,23 @@ impl Tx<'_> {
 pub(crate) struct Counters {
     commits: AtomicU64,
     records: AtomicU64,
+    /// Records that are queued with nobody waiting for them.
+    later: AtomicU64,
 }
 
 impl Counters {
+    pub(crate) fn begin_later(&self) {
+        self.later.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn end_later(&self) {
+        self.later.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn has_later(&self) -> bool {
+        self.later.load(Ordering::Acquire) > 0
+    }
+
     fn add(&self, records: u64) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Receipt,
+    Counters, Receipt,
     chain::Chain,
     entry::Prepared,
     insert::{self, ROWS_MAX, Row},
@@ -37,20 +37,41 @@ const BATCH_ITEMS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest a work may hold up everybody else.
 const WORK_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest that records nobody waits for are held back, so that they share a commit.
+const LINGER: Duration = Duration::from_millis(5);
 /// A checkpoint is signed after so many records, or so long after the first.
 const CHECKPOINT_RECORDS: u64 = 4096;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
 
 /// What waits to be written.
 pub(crate) enum Item {
-    /// One record.
-    Append { entry: Prepared, reply: oneshot::Sender<Result<Receipt>>, room: OwnedSemaphorePermit },
+    /// One record, and who waits until it is durable.
+    Append { entry: Prepared, reply: Option<oneshot::Sender<Result<Receipt>>>, room: OwnedSemaphorePermit },
     /// Statements with their records.
     Work { account: AccountId, work: Box<dyn Work> },
     /// A checkpoint over an account's chain as it stands.
     Seal { account: AccountId, reply: oneshot::Sender<Result<()>> },
+    /// Everything ahead of it is to be committed now.
+    Flush { reply: oneshot::Sender<Result<()>> },
     /// Nothing more will come.
     Close { reply: oneshot::Sender<()> },
+}
+
+impl Item {
+    const fn can_linger(&self) -> bool {
+        matches!(self, Item::Append { reply: None, .. })
+    }
+
+    /// Tells whoever waits that it was not written.
+    fn refuse(self, counters: &Counters, error: &Error) {
+        match self {
+            Item::Append { reply: Some(reply), .. } => drop(reply.send(Err(error.clone()))),
+            Item::Append { reply: None, .. } => counters.end_later(),
+            Item::Work { work, .. } => work.finish(Err(error.clone())),
+            Item::Seal { reply, .. } | Item::Flush { reply } => drop(reply.send(Err(error.clone()))),
+            Item::Close { reply } => drop(reply.send(())),
+        }
+    }
 }
 
 /// A work whose result type is forgotten.
@@ -100,16 +121,18 @@ where
 /// What to tell a caller once the fate of the commit is known.
 enum Reply {
     Append(oneshot::Sender<Result<Receipt>>, Receipt),
+    Later,
     Work(Box<dyn Work>, Result<()>),
-    Seal(oneshot::Sender<Result<()>>),
+    Done(oneshot::Sender<Result<()>>),
 }
 
 impl Reply {
-    fn send(self, commit: Result<()>) {
+    fn send(self, counters: &Counters, commit: Result<()>) {
         match self {
             Reply::Append(reply, receipt) => drop(reply.send(commit.map(|()| receipt))),
+            Reply::Later => counters.end_later(),
             Reply::Work(work, outcome) => work.finish(commit.and(outcome)),
-            Reply::Seal(reply) => drop(reply.send(commit)),
+            Reply::Done(reply) => drop(reply.send(commit)),
         }
     }
 }
@@ -160,7 +183,7 @@ impl Writer {
                     // Whoever is ready to append, those just replied to above all, does so first: under
                     // load twice as many share the commit, and an idle store loses nothing.
                     tokio::task::yield_now().await;
-                    let batch = self.collect(first);
+                    let batch = self.collect(first).await;
                     self.commit(batch).await;
                     self.seal_due();
                 }
@@ -172,18 +195,23 @@ impl Writer {
         }
     }
 
-    /// Takes what is waiting, within the bounds of one commit.
-    fn collect(&mut self, first: Item) -> VecDeque<Item> {
+    /// Takes what is waiting, within the bounds of one commit. As long as nobody waits for any of it,
+    /// more is waited for, if not long.
+    async fn collect(&mut self, first: Item) -> VecDeque<Item> {
         // Two works of one transaction could hold locks that another replica wants in the other order.
         let works_max = if self.shared.db.is_sqlite() { BATCH_ITEMS_MAX } else { 1 };
         let (mut works, mut bytes) = (0, 0);
         let mut batch = VecDeque::new();
+        let mut lingering = first.can_linger().then(|| time::Instant::now() + LINGER);
         let mut next = Some(first);
         while let Some(item) = next {
             match &item {
                 Item::Append { entry, .. } => bytes += entry.bytes(),
                 Item::Work { .. } => works += 1,
-                Item::Seal { .. } | Item::Close { .. } => {}
+                Item::Seal { .. } | Item::Flush { .. } | Item::Close { .. } => {}
+            }
+            if !item.can_linger() {
+                lingering = None;
             }
             if works > works_max || matches!(item, Item::Close { .. }) {
                 self.ahead = Some(item);
@@ -193,7 +221,10 @@ impl Writer {
             if batch.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES_MAX {
                 break;
             }
-            next = self.queue.try_recv().ok();
+            next = match (self.queue.try_recv().ok(), lingering) {
+                (None, Some(until)) => time::timeout_at(until, self.queue.recv()).await.ok().flatten(),
+                (next, _) => next,
+            };
         }
         batch
     }
@@ -212,7 +243,7 @@ impl Writer {
                     let _ = self.shared.events.send(event);
                 }
                 for reply in replies {
-                    reply.send(Ok(()));
+                    reply.send(&self.shared.counters, Ok(()));
                 }
             }
             Err(error) => {
@@ -224,15 +255,10 @@ impl Writer {
                 self.sealed.clear();
                 self.roll_back().await;
                 for reply in replies {
-                    reply.send(Err(error.clone()));
+                    reply.send(&self.shared.counters, Err(error.clone()));
                 }
                 for item in batch {
-                    match item {
-                        Item::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
-                        Item::Work { work, .. } => work.finish(Err(error.clone())),
-                        Item::Seal { reply, .. } => drop(reply.send(Err(error.clone()))),
-                        Item::Close { .. } => {}
-                    }
+                    item.refuse(&self.shared.counters, &error);
                 }
             }
         }
@@ -275,20 +301,18 @@ impl Writer {
         let mut events = Vec::new();
         while let Some(item) = batch.pop_front() {
             match item {
-                Item::Append { entry, reply, room } => {
-                    rooms.push(room);
-                    match self.chain(&mut conn, entry.account).await {
-                        Ok(chain) => {
-                            let (receipt, row) = chain.stage(entry, now);
-                            rows.push(row);
-                            replies.push(Reply::Append(reply, receipt));
-                        }
-                        Err(error) => {
-                            let _ = reply.send(Err(error.clone()));
-                            return Err(error);
-                        }
+                Item::Append { entry, reply, room } => match self.chain(&mut conn, entry.account).await {
+                    Ok(chain) => {
+                        rooms.push(room);
+                        let (receipt, row) = chain.stage(entry, now);
+                        rows.push(row);
+                        replies.push(reply.map_or(Reply::Later, |reply| Reply::Append(reply, receipt)));
                     }
-                }
+                    Err(error) => {
+                        Item::Append { entry, reply, room }.refuse(&self.shared.counters, &error);
+                        return Err(error);
+                    }
+                },
                 Item::Work { account, mut work } => {
                     let outcome = self.run_work(&mut conn, account, work.as_mut(), now, &mut rows).await;
                     let (outcome, fatal) = match outcome {
@@ -305,12 +329,13 @@ impl Writer {
                     }
                 }
                 Item::Seal { account, reply } => {
-                    replies.push(Reply::Seal(reply));
+                    replies.push(Reply::Done(reply));
                     let key = self.shared.keys.signing().clone();
                     let chain = self.chain(&mut conn, account).await?;
                     let made = chain.seal(now, &key).map(|checkpoint| (chain.id, checkpoint, chain.settled_seq()));
                     self.sealed.extend(made);
                 }
+                Item::Flush { reply } => replies.push(Reply::Done(reply)),
                 Item::Close { .. } => {}
             }
         }
@@ -396,12 +421,7 @@ impl Writer {
     async fn close(&mut self) {
         self.queue.close();
         while let Ok(item) = self.queue.try_recv() {
-            match item {
-                Item::Append { reply, .. } => drop(reply.send(Err(Error::Closed))),
-                Item::Work { work, .. } => work.finish(Err(Error::Closed)),
-                Item::Seal { reply, .. } => drop(reply.send(Err(Error::Closed))),
-                Item::Close { reply } => drop(reply.send(())),
-            }
+            item.refuse(&self.shared.counters, &Error::Closed);
         }
         let now = self.shared.clock.now();
         for chain in self.chains.values_mut() {
