@@ -57,6 +57,25 @@ each_store! {
         assert!(report.ok, "{report:?}");
     }
 
+    async fn a_record_nobody_waits_for_is_read_at_once_and_shares_the_next_commit(store) {
+        let account = store.owner("ann").await.account;
+        store.append(entry(account, EntryKind::CallRefused, None)).await.unwrap();
+        let before = store.journal_stats();
+        for _ in 0..10 {
+            store.append_later(entry(account, EntryKind::CallRefused, None)).await.unwrap();
+        }
+        let last = store.append(entry(account, EntryKind::CallRefused, None)).await.unwrap();
+        let after = store.journal_stats();
+        store.append_later(entry(account, EntryKind::CallRefused, None)).await.unwrap();
+        let filter = RecordFilter { kinds: vec![EntryKind::CallRefused], ..RecordFilter::default() };
+        let records = store.account(account).records(filter).await.unwrap();
+
+        assert_eq!(after.records - before.records, 11);
+        assert!(after.commits - before.commits <= 2, "{} commits", after.commits - before.commits);
+        assert_eq!(records.first().map(|record| record.seq), Some(last.seq + 1));
+        assert_eq!(records.len(), 13);
+    }
+
     async fn a_checkpoint_is_signed_by_itself_after_many_records(store) {
         let account = store.owner("ann").await.account;
         for _ in 0..5 {
