@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails the test")]
 
+mod agent;
 mod app;
 mod approvals;
 mod audit;
@@ -13,4 +14,5 @@ mod permissions;
 mod policies;
 mod rules;
 mod system;
+mod waiting;
 mod workflows;
