@@ -6,12 +6,14 @@
 //! representation in [`ir`]. This crate does no IO and reads no clock.
 
 mod dialect;
+pub mod error;
 pub mod ir;
 mod json;
 mod quirks;
 pub mod scan;
 pub mod sse;
 pub mod translate;
+pub mod usage;
 
 pub use dialect::{Dialect, Operation};
 pub use quirks::Quirks;
