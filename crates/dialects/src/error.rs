@@ -127,8 +127,7 @@ fn with_data(error: &mut Value, failure: &Failure<'_>) {
 fn openai_type(status: u16, code: &str) -> &'static str {
     match (status, code) {
         (429, "upstream_quota") => "insufficient_quota",
-        (404, "model_not_found") => "invalid_request_error",
-        (400 | 413 | 422, _) => "invalid_request_error",
+        (404, "model_not_found") | (400 | 413 | 422, _) => "invalid_request_error",
         (401, _) => "authentication_error",
         (402, _) => "billing_error",
         (403, _) => "permission_error",

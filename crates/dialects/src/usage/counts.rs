@@ -105,7 +105,7 @@ impl Counts {
                 K::CacheWriteTokens | K::CacheCreationTokens | K::CacheCreationInputTokens,
             ]
             | [K::CacheCreationInputTokens | K::CacheWriteInputTokensC | K::CacheWriteTokens] => {
-                raise(&mut self.written)
+                raise(&mut self.written);
             }
             [K::CacheCreation, K::Ephemeral5m] => raise(&mut self.written_5m),
             [K::CacheCreation, K::Ephemeral1h] => raise(&mut self.written_1h),

@@ -45,10 +45,9 @@ impl Leaves for Reader {
             path => path,
         };
         match path {
-            [K::Usage, rest @ ..]
+            [K::Usage | K::UsageMetadata, rest @ ..]
             | [K::Message | K::Response | K::XGroq | K::Metadata, K::Usage, rest @ ..]
-            | [K::Choices, K::At, K::Usage, rest @ ..]
-            | [K::UsageMetadata, rest @ ..] => self.counts.take(rest, leaf),
+            | [K::Choices, K::At, K::Usage, rest @ ..] => self.counts.take(rest, leaf),
             [K::Error, rest @ ..] | [K::Response, K::Error, rest @ ..] => self.error(rest, leaf),
             _ => match leaf {
                 Leaf::Text { head, length } => self.text(path, head, length),
@@ -89,7 +88,9 @@ impl Reader {
             | [K::PromptFeedback, K::BlockReason]
             | [K::StopReason | K::StopReasonC]
             | [K::Delta | K::Message, K::StopReason]
-            | [K::MessageStopC, K::StopReasonC] => self.stopped(head),
+            | [K::MessageStopC, K::StopReasonC]
+            | [K::IncompleteDetails, K::Reason]
+            | [K::Response, K::IncompleteDetails, K::Reason] => self.stopped(head),
             [K::Status] | [K::Response, K::Status] => match head {
                 b"completed" | b"incomplete" => {
                     self.done = true;
@@ -100,7 +101,6 @@ impl Reader {
                 b"failed" | b"cancelled" => self.stopped(head),
                 _ => {}
             },
-            [K::IncompleteDetails, K::Reason] | [K::Response, K::IncompleteDetails, K::Reason] => self.stopped(head),
 
             [K::Type | K::Object] => match head {
                 b"message_stop" => self.done = true,
