@@ -5,10 +5,12 @@
 //! answer is measured beside the stream. Where they do not, it goes through the one typed
 //! representation in [`ir`]. This crate does no IO and reads no clock.
 
+mod claude;
 mod dialect;
 pub mod error;
 pub mod ir;
 mod json;
+mod messages;
 mod quirks;
 pub mod scan;
 pub mod sse;

@@ -11,6 +11,10 @@ mod losses;
 mod media;
 mod names;
 mod schema;
+mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod turns;
 
 use std::sync::Arc;
 
@@ -25,6 +29,8 @@ pub(crate) use ids::{IdRule, made_up_id};
 pub(crate) use media::{data_url, media_of_url};
 pub(crate) use names::{NameRule, Namer, input_description, input_schema, wrap_input};
 pub(crate) use schema::strip_keywords;
+pub use stream::Collector;
+pub(crate) use stream::{ARGUMENTS_MAX, HELD_MAX, truncated};
 
 /// One dialect's reading and writing. Everything is pure; a codec holds nothing between calls.
 pub trait Codec: Sync {
@@ -145,7 +151,7 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::Chat => None,
         Dialect::Responses => None,
-        Dialect::Messages => None,
+        Dialect::Messages => Some(&crate::messages::Messages),
         Dialect::Gemini => None,
         Dialect::Converse => None,
     }

@@ -51,6 +51,26 @@ const LOSSES: &[(Dialect, &str, Loss)] = &[
     (Dialect::Responses, "input.content.logprobs", Loss::Nothing),
     (Dialect::Responses, "tools.defer_loading", Loss::Nothing),
     (Dialect::Responses, "tools.tools.defer_loading", Loss::Nothing),
+    // Caching what comes last.
+    (Dialect::Messages, "cache_control", Loss::Nothing),
+    (Dialect::Messages, "betas", Loss::Nothing),
+    // Forgetting old thinking and results: without it, a conversation too long is an error, which says so.
+    (Dialect::Messages, "context_management", Loss::Wish),
+    (Dialect::Messages, "speed", Loss::Wish),
+    (Dialect::Messages, "output_config.effort", Loss::Wish),
+    // What an agent sends back of an earlier answer.
+    (Dialect::Messages, "messages.id", Loss::Nothing),
+    (Dialect::Messages, "messages.content.caller", Loss::Nothing),
+    // All tools are given from the start, and arguments come when they come.
+    (Dialect::Messages, "tools.defer_loading", Loss::Nothing),
+    (Dialect::Messages, "tools.eager_input_streaming", Loss::Nothing),
+    (Dialect::Messages, "tools.input_examples", Loss::Wish),
+    (Dialect::Gemini, "safetySettings", Loss::Wish),
+    (Dialect::Gemini, "labels", Loss::Nothing),
+    (Dialect::Gemini, "generationConfig.mediaResolution", Loss::Wish),
+    (Dialect::Gemini, "contents.parts.mediaResolution", Loss::Wish),
+    // What an agent sends back of an earlier answer.
+    (Dialect::Gemini, "contents.parts.citationMetadata", Loss::Nothing),
 ];
 
 /// What is lost with the field at `path` of `dialect`; `None` if nobody can say.

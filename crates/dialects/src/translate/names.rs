@@ -98,6 +98,11 @@ impl Namer {
         name
     }
 
+    /// Whether `name` stands for the answer's schema.
+    pub(crate) fn is_answer(&self, name: &str) -> bool {
+        self.names.is_answer(name)
+    }
+
     /// How to read the answer.
     pub(crate) fn into_names(self) -> Names {
         self.names
