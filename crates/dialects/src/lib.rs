@@ -5,6 +5,7 @@
 //! answer is measured beside the stream. Where they do not, it goes through the one typed
 //! representation in [`ir`]. This crate does no IO and reads no clock.
 
+mod chat;
 mod claude;
 mod dialect;
 pub mod error;

@@ -32,6 +32,8 @@ pub struct Quirks {
     pub strip_schema_keywords: Vec<String>,
     /// Tool call ids have to be of exactly this many letters and digits.
     pub tool_id_length: Option<usize>,
+    /// Knows custom tools and `allowed_tools`; otherwise they are wrapped into functions and filtered.
+    pub custom_tools: bool,
     /// Takes a list of text parts where a plain text would do; otherwise they are joined.
     pub content_parts: bool,
     /// Thinking comes between `<think>` tags in the text.
@@ -55,6 +57,7 @@ impl Default for Quirks {
             drop_params: Vec::new(),
             strip_schema_keywords: Vec::new(),
             tool_id_length: None,
+            custom_tools: true,
             content_parts: true,
             split_think_tags: false,
         }

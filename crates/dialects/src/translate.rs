@@ -2,6 +2,7 @@
 //!
 //! Each dialect's module implements [`Codec`]; nothing here knows two dialects at once.
 
+mod answer;
 mod carry;
 pub(crate) mod fields;
 pub(crate) mod gaps;
@@ -23,9 +24,10 @@ use crate::{
     ir::{Event, Request, Response, Signature, Unsupported},
 };
 
+pub(crate) use answer::{error_text, read_call, tokens_of, unreadable};
 pub(crate) use carry::{Unpacked, pack, pack_call, unpack};
 pub(crate) use history::settle_history;
-pub(crate) use ids::{IdRule, made_up_id};
+pub(crate) use ids::{IdRule, made_up_id, short_hash};
 pub(crate) use media::{data_url, media_of_url};
 pub(crate) use names::{NameRule, Namer, input_description, input_schema, wrap_input};
 pub(crate) use schema::strip_keywords;
@@ -149,7 +151,7 @@ pub struct BadAnswer(pub String);
 /// Reads and writes `dialect`; `None` for one that is only forwarded.
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
-        Dialect::Chat => None,
+        Dialect::Chat => Some(&crate::chat::Chat),
         Dialect::Responses => None,
         Dialect::Messages => Some(&crate::messages::Messages),
         Dialect::Gemini => None,

@@ -62,7 +62,7 @@ impl Gaps {
             match loss(*from, field) {
                 Some(Loss::Nothing) => {}
                 Some(Loss::Wish) => {
-                    self.warn(format!("`{}` was left out: this model has no such setting", plain(field)))
+                    self.warn(format!("`{}` was left out: this model has no such setting", plain(field)));
                 }
                 None => self.missing(field, "it has no counterpart in this model's API")?,
             }

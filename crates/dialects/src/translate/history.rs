@@ -12,9 +12,9 @@ pub(crate) fn settle_history(turns: &mut [Turn]) -> Result<(), BadRequest> {
     for part in turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         match part {
             Part::ToolCall(call) => {
-                if open.insert(call.id.clone(), call.name.clone()).is_none() {
-                    order.push(call.id.clone());
-                }
+                order.retain(|id| *id != call.id);
+                order.push(call.id.clone());
+                open.insert(call.id.clone(), call.name.clone());
             }
             Part::ToolResult { call_id, name, .. } => match open.remove(call_id) {
                 Some(called) => {

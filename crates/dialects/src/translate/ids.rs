@@ -42,6 +42,11 @@ pub(crate) fn made_up_id(answer: &str, index: usize, tool: &str) -> String {
     format!("call_{}", letters(&[answer.as_bytes(), &index.to_be_bytes(), tool.as_bytes()], 24))
 }
 
+/// Letters and digits that stand for a text too long to be sent.
+pub(crate) fn short_hash(text: &str) -> String {
+    letters(&[text.as_bytes()], 32)
+}
+
 /// `length` letters and digits that stand for `parts`.
 pub(super) fn letters(parts: &[&[u8]], length: usize) -> String {
     let mut hash = Sha256::new();

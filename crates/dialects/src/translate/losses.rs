@@ -20,8 +20,8 @@ const LOSSES: &[(Dialect, &str, Loss)] = &[
     (Dialect::Chat, "prompt_cache_retention", Loss::Nothing),
     (Dialect::Chat, "prompt_cache_options", Loss::Nothing),
     (Dialect::Chat, "client_metadata", Loss::Nothing),
-    // What a usage chunk holds besides usage: padding against eavesdropping, cost.
-    (Dialect::Chat, "stream_options", Loss::Nothing),
+    // Padding against eavesdropping, and cost in the usage.
+    (Dialect::Chat, "stream_options.include_obfuscation", Loss::Nothing),
     (Dialect::Chat, "usage", Loss::Nothing),
     // What an agent sends back of an earlier answer; the text itself is sent.
     (Dialect::Chat, "messages.annotations", Loss::Nothing),
@@ -30,8 +30,6 @@ const LOSSES: &[(Dialect, &str, Loss)] = &[
     (Dialect::Chat, "messages.tool_calls.index", Loss::Nothing),
     // Who of several users spoke.
     (Dialect::Chat, "messages.name", Loss::Wish),
-    // What OpenRouter's clients write into content for its prompt cache.
-    (Dialect::Chat, "messages.content.cache_control", Loss::Nothing),
     // A guess at the answer that only makes it faster.
     (Dialect::Chat, "prediction", Loss::Nothing),
     (Dialect::Responses, "store", Loss::Nothing),
@@ -39,7 +37,7 @@ const LOSSES: &[(Dialect, &str, Loss)] = &[
     (Dialect::Responses, "prompt_cache_retention", Loss::Nothing),
     (Dialect::Responses, "prompt_cache_options", Loss::Nothing),
     (Dialect::Responses, "client_metadata", Loss::Nothing),
-    (Dialect::Responses, "stream_options", Loss::Nothing),
+    (Dialect::Responses, "stream_options.include_obfuscation", Loss::Nothing),
     // Encrypted reasoning comes anyway; the other things to include belong to hosted tools, refused by themselves.
     (Dialect::Responses, "include", Loss::Nothing),
     // Cutting off the oldest turns: without it, a conversation too long is an error, which says so.
