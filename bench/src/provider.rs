@@ -76,6 +76,8 @@ pub enum End {
 /// One request that reached the provider, and what came of it.
 #[derive(Debug, Clone)]
 pub struct Exchange {
+    /// Counts requests; the ids in the answer end in it.
+    pub n: u64,
     /// Its method.
     pub method: Method,
     /// Its path, with the query.
@@ -92,6 +94,8 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// Why it was refused, where the script did not want that.
     pub refused: Option<String>,
+    /// The body of the answer, as far as it was sent.
+    pub sent: Vec<u8>,
     /// Frames of a streamed answer that were sent, and how many there are.
     pub frames: usize,
     /// See `frames`.

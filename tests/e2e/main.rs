@@ -6,10 +6,16 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails is a test that fails")]
 
 mod approvals;
+mod coding_agents;
 mod conformance;
 mod crash;
 mod faults;
 mod fidelity;
+mod gateway_bytes;
+mod gateway_faults;
+mod gateway_money;
+mod gateway_sdks;
+mod gateway_secrets;
 mod hostile;
 mod joining;
 mod replicas;

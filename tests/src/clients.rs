@@ -28,6 +28,15 @@ pub fn python_and_node(test: &str) -> Option<Clients> {
     None
 }
 
+/// The language of an SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Python.
+    Python,
+    /// TypeScript, on Node.js.
+    TypeScript,
+}
+
 impl Clients {
     /// A file of `tests/clients`.
     pub fn script(name: &str) -> PathBuf {
@@ -47,6 +56,19 @@ impl Clients {
     /// Runs `sdk_client.py` with a plan.
     pub async fn python_sdk(&self, plan: &Value) -> Value {
         run(Command::new(&self.python).arg(Self::script("sdk_client.py")), plan).await
+    }
+
+    /// Runs `model_sdk.py` or `model_sdk.mjs` with a plan; what each step gave.
+    pub async fn model_sdk(&self, language: Language, plan: &Value) -> Vec<Value> {
+        let answers = match language {
+            Language::Python => run(Command::new(&self.python).arg(Self::script("model_sdk.py")), plan).await,
+            Language::TypeScript => {
+                let mut command = Command::new(node(&self.node_folder));
+                command.arg(Self::script("model_sdk.mjs")).env("PRELOOP_TEST_NODE_MODULES", &self.node_folder);
+                run(&mut command, plan).await
+            }
+        };
+        answers.as_array().unwrap().clone()
     }
 
     /// Runs `sdk_client.mjs` with a plan.

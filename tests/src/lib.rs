@@ -8,12 +8,16 @@
 mod agent;
 mod app;
 mod clients;
+mod coding_agent;
+mod gateway;
 mod owner;
 mod postgres;
 
 pub use agent::{Agent, Answer, Era};
 pub use app::{App, Limits, Setup};
-pub use clients::{Clients, node, python_and_node};
+pub use clients::{Clients, Language, node, python_and_node};
+pub use coding_agent::{CodingAgent, Endpoints, coding_agents};
+pub use gateway::{Ask, Family, Gateway, PROVIDER_KEY, cost, read_until, sdk_base, text_of};
 pub use owner::Owner;
 pub use postgres::fresh_database;
 

@@ -37,7 +37,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         steps.prepare("packages of the system", env::packages::install);
     }
     let python = steps.prepare("Python environment", || env::python::prepare(options.install));
-    let node = steps.prepare("npm packages", || env::node::prepare(options.install));
+    let node = steps.prepare("npm packages", || env::node::clients(options.install));
+    let agents = steps.prepare("coding agents", || env::node::agents(options.install));
     let postgres = steps.prepare("PostgreSQL", env::postgres::Postgres::start);
 
     lint::checks(&mut steps);
@@ -53,6 +54,9 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         }
         if let Some(node) = &node {
             command.env("PRELOOP_TEST_NODE_MODULES", node);
+        }
+        if let Some(agents) = &agents {
+            command.env("PRELOOP_TEST_AGENTS", agents);
         }
         if let Some(postgres) = &postgres {
             command.env("TEST_DATABASE_URL", postgres.url());

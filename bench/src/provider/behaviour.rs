@@ -39,6 +39,8 @@ pub struct Behaviour {
     pub comments: bool,
     /// `huge-N`: one piece of text of N bytes.
     pub huge: Option<usize>,
+    /// `leak`: an error repeats the credential it was asked with.
+    pub leak: bool,
     /// `html`: a proxy's page with status 502, or 200 with `ok`.
     pub html: bool,
     /// `ok`: whatever goes wrong does so under status 200.
@@ -105,6 +107,7 @@ impl Behaviour {
             crlf: false,
             comments: false,
             huge: None,
+            leak: false,
             html: false,
             ok: false,
             wrong_type: false,
@@ -136,6 +139,7 @@ impl Behaviour {
             "joined" => self.writes = Writes::Joined,
             "crlf" => self.crlf = true,
             "comments" => self.comments = true,
+            "leak" => self.leak = true,
             "html" => self.html = true,
             "ok" => self.ok = true,
             "wrongtype" => self.wrong_type = true,

@@ -62,7 +62,7 @@ impl HttpBody for Pieces {
 
 /// The body that plays `frames`. `error` is what stands in for a frame that fails.
 pub(super) fn play(frames: Frames, behaviour: &Behaviour, error: Bytes, watch: Watch) -> Body {
-    // One piece at a time, so that the count of frames sent is true.
+    // One piece at a time, so that the count of frames sent is nearly true.
     let (sender, receiver) = mpsc::channel(1);
     let behaviour = behaviour.clone();
     tokio::spawn(async move {
@@ -136,6 +136,8 @@ impl Player {
     }
 
     async fn send(&self, piece: Bytes) {
-        let _ = self.sender.send(Ok(piece)).await;
+        if self.sender.send(Ok(piece.clone())).await.is_ok() {
+            self.watch.note(|exchange| exchange.sent.extend_from_slice(&piece));
+        }
     }
 }

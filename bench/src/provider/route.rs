@@ -140,7 +140,9 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
     if !shared.options.record {
         return canned::answer(&shared, &head, body).await;
     }
+    let n = shared.next.fetch_add(1, Ordering::Relaxed);
     let exchange = Arc::new(Mutex::new(Exchange {
+        n,
         method: head.method.clone(),
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         headers: head.headers.clone(),
@@ -149,6 +151,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         at: Instant::now(),
         status: None,
         refused: None,
+        sent: Vec::new(),
         frames: 0,
         frames_in_all: 0,
         tokens: None,
@@ -158,7 +161,6 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
     let watch = Watch::new(exchange);
     let body = body.collect().await?.to_bytes();
     watch.note(|exchange| exchange.body = body.clone());
-    let n = shared.next.fetch_add(1, Ordering::Relaxed);
     let route = Route::of(&head);
     let call = Call { shared, n, api: route.api(), watch };
     let response = call.answer(&head, route, &body).await?;
@@ -240,7 +242,7 @@ impl Call {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(behaviour.wait).await;
-        if let Some(response) = self.misbehave(&behaviour)? {
+        if let Some(response) = self.misbehave(head, &behaviour)? {
             return Ok(response);
         }
         if let Err(why) = self.check_thoughts(&behaviour, ask) {
@@ -277,7 +279,10 @@ impl Call {
             && steady
             && let Some(whole) = frames.list.pop()
         {
-            self.watch.note(|exchange| exchange.frames = 1);
+            self.watch.note(|exchange| {
+                exchange.frames = 1;
+                exchange.sent = whole.to_vec();
+            });
             self.watch.end(End::Whole);
             full(whole)
         } else {
@@ -287,8 +292,9 @@ impl Call {
     }
 
     /// What goes wrong before there is an answer.
-    fn misbehave(&self, behaviour: &Behaviour) -> Result<Option<Response<Body>>, Error> {
-        let message = "the mock was told to refuse";
+    fn misbehave(&self, head: &Parts, behaviour: &Behaviour) -> Result<Option<Response<Body>>, Error> {
+        let leaked = if behaviour.leak { credential(head) } else { String::new() };
+        let message = &format!("the mock was told to refuse {leaked}");
         let seen = |status: Option<u16>| if behaviour.ok { 200 } else { status.unwrap_or(502) };
         let mut answer = if behaviour.html {
             let page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
@@ -346,7 +352,7 @@ impl Call {
         self.watch.note(|exchange| exchange.model.clone_from(&ask.model));
         let behaviour = self.behaviour(head, &ask.model);
         tokio::time::sleep(behaviour.wait).await;
-        if let Some(response) = self.misbehave(&behaviour)? {
+        if let Some(response) = self.misbehave(head, &behaviour)? {
             return Ok(response);
         }
         let vector = [0.1_f32, -0.2, 0.3];

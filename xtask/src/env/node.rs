@@ -1,4 +1,4 @@
-//! The npm packages of the end-to-end tests, exactly as their lock file says.
+//! The npm packages of the end-to-end tests, exactly as their lock files say.
 
 use std::{path::PathBuf, process::Command};
 
@@ -9,9 +9,18 @@ use crate::{root, steps::Missing};
 use super::{Made, finds, must};
 
 /// A folder that holds `node_modules` with the packages of `tests/clients/package-lock.json`.
-pub(crate) fn prepare(install: bool) -> Result<PathBuf, Missing> {
-    let files = ["package.json", "package-lock.json"].map(|name| root().join("tests/clients").join(name));
-    let made = Made::new("node", &[&files[0], &files[1]])?;
+pub(crate) fn clients(install: bool) -> Result<PathBuf, Missing> {
+    prepare("node", "tests/clients", install)
+}
+
+/// The same for `tests/agents`: the coding agents, 1.2 GB of them.
+pub(crate) fn agents(install: bool) -> Result<PathBuf, Missing> {
+    prepare("agents", "tests/agents", install)
+}
+
+fn prepare(name: &str, from: &str, install: bool) -> Result<PathBuf, Missing> {
+    let files = ["package.json", "package-lock.json"].map(|name| root().join(from).join(name));
+    let made = Made::new(name, &[&files[0], &files[1]])?;
     if made.is_current() {
         println!("   {} is current", made.folder.display());
         return Ok(made.folder);
