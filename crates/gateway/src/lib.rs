@@ -1,1 +1,3 @@
 //! The model gateway: any dialect in, any provider out, every call governed.
+
+pub mod providers;
