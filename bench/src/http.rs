@@ -6,9 +6,10 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
+    time::Instant,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
@@ -130,9 +131,16 @@ impl Connection {
             .header("accept", "application/json, text/event-stream")
             .body(full(body))?;
         request.headers_mut().extend(headers.clone());
-        let (head, body) = self.send(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Reply { status: head.status, headers: head.headers, body })
+        let (head, mut body) = self.send(request).await?.into_parts();
+        let mut whole = BytesMut::new();
+        let mut first_byte = None;
+        while let Some(frame) = body.frame().await.transpose()? {
+            if let Some(piece) = frame.data_ref() {
+                first_byte.get_or_insert_with(Instant::now);
+                whole.extend_from_slice(piece);
+            }
+        }
+        Ok(Reply { status: head.status, headers: head.headers, body: whole.freeze(), first_byte })
     }
 }
 
@@ -153,6 +161,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+    /// When the first of it came.
+    pub first_byte: Option<Instant>,
 }
 
 impl Reply {

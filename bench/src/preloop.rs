@@ -11,6 +11,7 @@ use preloop_bench::{
     http::{Connection, Error},
     mock::Mock,
     process::{Process, free_port},
+    provider::{Api, Provider},
 };
 use serde_json::{Value, json};
 
@@ -122,6 +123,30 @@ impl Preloop {
         Ok(())
     }
 
+    /// Models behind `provider`, each priced and under a budget, and the credential of an agent that may
+    /// use them and nothing else.
+    pub(crate) async fn set_up_models(&self, provider: &Provider, models: &[&str]) -> Result<HeaderValue, Error> {
+        let budget = json!({ "subject_type": "account", "period": "monthly", "hard_limit_usd": "1000000" });
+        self.send("/api/v1/budgets", &budget).await?;
+        for name in models {
+            let model = json!({
+                "alias": name,
+                "provider": "openai-compatible",
+                "identifier": name,
+                "endpoint": provider.base(Api::Chat),
+                "credentials": { "api_key": "sk-bench" },
+                "pricing": { "input": "3", "output": "15" },
+                "settings": { "context_window": 400_000, "max_output": 4_096 },
+            });
+            self.send("/api/v1/ai-models", &model).await?;
+        }
+        let key = self.send("/api/v1/auth/api-keys", &json!({ "name": "bench" })).await?;
+        let (id, secret) = (key["id"].as_str().unwrap_or_default(), key["key"].as_str().unwrap_or_default());
+        let narrowed = json!({ "allowed_models": ["mock*"] });
+        self.put(&format!("/api/v1/auth/api-keys/{id}/governance"), &narrowed).await?;
+        Ok(HeaderValue::from_str(&format!("Bearer {secret}"))?)
+    }
+
     /// How far the journal got.
     pub(crate) async fn journal(&self) -> Result<Journal, Error> {
         let request = hyper::Request::get("/api/v1/audit-logs/progress")
@@ -134,12 +159,26 @@ impl Preloop {
         Ok(Journal { commits: count("commits"), records: count("records") })
     }
 
-    async fn post(&self, path: &str, kind: &str, body: String) -> Result<(), Error> {
+    async fn send(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        self.post(path, "application/json", body.to_string()).await
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: String) -> Result<Value, Error> {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", self.authorization.clone());
         headers.insert("content-type", HeaderValue::from_str(kind)?);
         let reply = Connection::new(self.addr).post(path, &headers, body.into()).await?;
-        if reply.status.is_success() { Ok(()) } else { Err(format!("POST {path}: {reply:?}").into()) }
+        if reply.status.is_success() { reply.json() } else { Err(format!("POST {path}: {reply:?}").into()) }
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> Result<(), Error> {
+        let request = hyper::Request::put(path)
+            .header("host", self.addr.to_string())
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .body(preloop_bench::http::full(body.to_string()))?;
+        let status = Connection::new(self.addr).send(request).await?.status();
+        if status.is_success() { Ok(()) } else { Err(format!("PUT {path}: {status}").into()) }
     }
 }
 

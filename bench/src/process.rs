@@ -126,6 +126,12 @@ impl Process {
     }
 }
 
+/// Whether a program is on `PATH`.
+pub fn finds(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
 /// Whether processes can be pinned to cores.
 pub fn pinning() -> bool {
     let quiet = |command: &mut std::process::Command| {

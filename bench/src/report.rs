@@ -54,6 +54,11 @@ impl Report {
             let added = ms(0.5) - base.outcome.quantile(0.5).as_secs_f64() * 1e3;
             let _ = write!(self.tables, " {ratio:>9.2} {added:>9.3}");
         }
+        let first = measured.outcome.first_byte(0.5).as_secs_f64() * 1e3;
+        // An answer in one piece begins when it ends.
+        if first > 0.0 && first < 0.9 * ms(0.5) {
+            let _ = write!(self.tables, "   first byte after {first:.3} ms");
+        }
         if let Some(commits) = commits {
             let _ =
                 write!(self.tables, "   {:.0} commits/s, {:.1} records each", commits.per_second, commits.records_each);

@@ -15,6 +15,9 @@ const MODERN: &str = "2026-07-28";
 /// What `_meta` every modern request carries.
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
 
+/// Where chat completions are asked for.
+const CHAT: &str = "/openai/v1/chat/completions";
+
 /// A load with a name.
 pub(crate) struct Scenario {
     name: String,
@@ -52,7 +55,33 @@ impl Scenario {
         Self::new(name, addr, path, "tools/list", "", 1, Rc::new(body), "tool_000")
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one private constructor for two public ones")]
+    /// Asks `model` with a prompt of `bytes`, for a whole answer or a stream.
+    pub(crate) fn model(
+        name: &str,
+        addr: SocketAddr,
+        model: &str,
+        bytes: usize,
+        stream: bool,
+        connections: usize,
+    ) -> Self {
+        // Words, so that nothing can take them for media.
+        let prompt = "Read the report and answer in a sentence. ".repeat(bytes / 42 + 1);
+        let prompt = &prompt[..bytes];
+        let streamed = if stream { r#","stream":true,"stream_options":{"include_usage":true}"# } else { "" };
+        let body: Bytes = format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"{prompt}"}}],"max_completion_tokens":500{streamed}}}"#
+        )
+        .into();
+        let expect = if stream { "[DONE]" } else { "finish_reason" };
+        Self::new(name, addr, CHAT, "", "", connections, Rc::new(move |_| body.clone()), expect)
+    }
+
+    /// What it sends.
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one private constructor for the public ones")]
     fn new(
         name: &str,
         addr: SocketAddr,

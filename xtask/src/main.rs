@@ -23,7 +23,8 @@ usage: cargo xtask <command>
                  --no-install  use what is there, install nothing
                  FILTER        only tests whose name contains it
   lint           formatting, Clippy, banned crates, licences, documentation links
-  bench [ARG…]   the load generator and comparisons (release build)
+  bench [tools|models]
+                 the load generator and comparisons (release build)
   dist           the binary as it is shipped, and its size
 ";
 
