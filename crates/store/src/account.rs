@@ -1,16 +1,17 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, KeyId, Model, ModelId, PriceId, PriceOverride, ServerId, ToolConfigId,
-    ToolId, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, KeyId, Model, ModelId, PriceId, PriceOverride, ServerId, SessionId,
+    Timestamp, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    Approval, ApprovalEvent, ApprovalFilter, Error, Finding, KeyRow, PolicyVersion, Record, RecordFilter, Result,
-    Sealer, SecretOwner, Store, ToolVersion, User,
+    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Error, Finding, KeyRow, PolicyVersion, Record, RecordFilter,
+    Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, UsageBy, UsageFilter, UsageRow,
+    UsageSums, User,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,
@@ -137,6 +138,18 @@ reads! {
     policy_versions() -> Vec<PolicyVersion>;
     /// One policy version with its document.
     policy_version(id: Uuid) -> Option<PolicyVersion>;
+    /// What model calls consumed, in all.
+    usage_total(filter: UsageFilter) -> UsageSums;
+    /// What model calls consumed, by hour or day in their order, by anything else with the dearest first.
+    usage(filter: UsageFilter, by: UsageBy) -> Vec<UsageRow>;
+    /// Windows of budgets that are not over at `now`; of one budget, or all.
+    budget_windows(budget: Option<BudgetId>, now: Timestamp) -> Vec<BudgetWindow>;
+    /// Runs of agents, those that were active last first.
+    runtime_sessions(filter: SessionFilter) -> Vec<RuntimeSession>;
+    /// The open run of an identity, unless its principal may not have one.
+    session_of(identity: String, principal: String) -> Option<RuntimeSession>;
+    /// One run of an agent.
+    runtime_session(id: SessionId) -> Option<RuntimeSession>;
     /// One page of the journal.
     records(filter: RecordFilter) -> Vec<Record>;
     /// The payload of one record, opened and checked; `None` if there is none (any more).

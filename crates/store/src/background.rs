@@ -15,19 +15,21 @@ use tokio::{
 use crate::{
     Event, Result, Store, Tx,
     db::{Link, execute, fetch_optional},
-    journal::recovery::Orphan,
+    journal::recovery::Orphans,
     store::{Shared, WeakStore},
 };
 
 /// How long a node counts as alive after its last heartbeat. Clocks of nodes may differ by less.
 pub(crate) const WRITER_LEASE: Duration = Duration::from_mins(1);
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Heartbeats between two looks for budget windows that ended long ago.
+const PRUNE_EVERY: u32 = 360;
 /// How often the write-ahead log is moved into the database.
 const WAL_EVERY: Duration = Duration::from_millis(500);
 /// Pages of write-ahead log above which writers are made to wait while it is emptied.
 const WAL_PAGES_MAX: i64 = 16 * 1024;
 
-pub(crate) fn start(store: &Store, orphans: Vec<Orphan>, stopped: &watch::Receiver<bool>) {
+pub(crate) fn start(store: &Store, orphans: Orphans, stopped: &watch::Receiver<bool>) {
     spawn(stopped, housekeeping(store.downgrade(), orphans));
     if store.is_sqlite() {
         spawn(stopped, move_wal(Arc::clone(store.shared())));
@@ -47,34 +49,51 @@ fn spawn(stopped: &watch::Receiver<bool>, task: impl Future<Output = ()> + Send 
     });
 }
 
-async fn housekeeping(store: WeakStore, orphans: Vec<Orphan>) {
+async fn housekeeping(store: WeakStore, orphans: Orphans) {
     let Some(strong) = store.upgrade() else { return };
-    settle(&strong, orphans).await;
+    let mut left_open = (!settle(&strong, &orphans).await).then_some(orphans);
     drop(strong);
     let mut tick = time::interval(HEARTBEAT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks: u32 = 0;
     loop {
         tick.tick().await;
         let Some(store) = store.upgrade() else { return };
         flush_touches(&store).await;
+        if let Some(orphans) = left_open.take() {
+            left_open = (!settle(&store, &orphans).await).then_some(orphans);
+        }
+        if ticks.is_multiple_of(PRUNE_EVERY)
+            && let Err(error) = store.prune_windows().await
+        {
+            tracing::warn!(%error, "budget windows that ended long ago could not be let go");
+        }
+        ticks = ticks.wrapping_add(1);
         if store.is_sqlite() {
             continue;
         }
         if let Err(error) = heartbeat(&store).await {
             tracing::warn!(%error, "cannot tell other nodes that this one lives");
         }
-        match store.orphans(false).await {
-            Ok(orphans) => settle(&store, orphans).await,
+        match store.dead_nodes().await {
+            Ok(orphans) => drop(settle(&store, &orphans).await),
             Err(error) => tracing::warn!(%error, "cannot look for nodes that are gone"),
         }
     }
 }
 
-async fn settle(store: &Store, orphans: Vec<Orphan>) {
+/// Whether it is done.
+async fn settle(store: &Store, orphans: &Orphans) -> bool {
     match store.settle_orphans(orphans).await {
-        Ok(0) => {}
-        Ok(calls) => tracing::warn!(calls, "calls of a process that ended were recorded as `unknown`"),
-        Err(error) => tracing::error!(%error, "calls of a process that ended could not be settled"),
+        Ok(0) => true,
+        Ok(calls) => {
+            tracing::warn!(calls, "calls of a process that ended were recorded as `unknown`");
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "calls of a process that ended could not be settled");
+            false
+        }
     }
 }
 
@@ -94,7 +113,8 @@ async fn heartbeat(store: &Store) -> Result<()> {
 pub(crate) async fn flush_touches(store: &Store) {
     let keys = mem::take(&mut *store.touches().keys.lock().unwrap_or_else(PoisonError::into_inner));
     let sessions = mem::take(&mut *store.touches().sessions.lock().unwrap_or_else(PoisonError::into_inner));
-    if keys.is_empty() && sessions.is_empty() {
+    let runs = mem::take(&mut *store.touches().runs.lock().unwrap_or_else(PoisonError::into_inner));
+    if keys.is_empty() && sessions.is_empty() && runs.is_empty() {
         return;
     }
     let written = store.write_any(move |tx: &mut Tx<'_>| {
@@ -106,7 +126,7 @@ pub(crate) async fn flush_touches(store: &Store) {
                 let sql = "UPDATE mcp_sessions SET last_seen_at = $3 WHERE account_id = $1 AND id = $2";
                 execute!(tx.conn, sql, account.0, &id[..], at.micros())?;
             }
-            Ok(())
+            tx.touch_sessions(runs.into_iter().collect()).await
         })
     });
     if let Err(error) = written.await {

@@ -1,4 +1,4 @@
-use preloop_types::{AccountId, ApprovalId, WriterId};
+use preloop_types::{AccountId, ApprovalId, BudgetId, SessionId, WriterId};
 
 /// Something was committed that others hold a copy of or wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,27 @@ pub enum Event {
         account: AccountId,
         /// Which.
         id: ApprovalId,
+    },
+    /// A node needs more of a budget than is left to lease: give back what you do not use.
+    BudgetWanted {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        id: BudgetId,
+    },
+    /// A limit of a budget was reached, for the first time in its window.
+    BudgetReached {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        id: BudgetId,
+    },
+    /// A run of an agent ended, or whoever ran it may begin another.
+    SessionEnded {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        id: SessionId,
     },
     /// Messages of other nodes may have been lost: read again whatever you hold or wait for. Treat
     /// a lagged receiver the same way.
@@ -29,6 +50,9 @@ impl Event {
             Event::ConfigChanged(account) => format!("{from} config {account}"),
             Event::KeysChanged(account) => format!("{from} keys {account}"),
             Event::ApprovalChanged { account, id } => format!("{from} approval {account} {id}"),
+            Event::BudgetWanted { account, id } => format!("{from} budget_wanted {account} {id}"),
+            Event::BudgetReached { account, id } => format!("{from} budget_reached {account} {id}"),
+            Event::SessionEnded { account, id } => format!("{from} session_ended {account} {id}"),
             Event::Resync => format!("{from} resync"),
         }
     }
@@ -47,6 +71,9 @@ impl Event {
                 "config" => Some(Event::ConfigChanged(account)),
                 "keys" => Some(Event::KeysChanged(account)),
                 "approval" => Some(Event::ApprovalChanged { account, id: words.next()?.parse().ok()? }),
+                "budget_wanted" => Some(Event::BudgetWanted { account, id: words.next()?.parse().ok()? }),
+                "budget_reached" => Some(Event::BudgetReached { account, id: words.next()?.parse().ok()? }),
+                "session_ended" => Some(Event::SessionEnded { account, id: words.next()?.parse().ok()? }),
                 _ => None,
             }
         };

@@ -17,12 +17,15 @@ mod error;
 mod events;
 mod journal;
 mod keys;
+mod ledger;
+mod lives;
 mod mcp_sessions;
 mod models;
 mod outbox;
 mod policy_versions;
 mod prices;
 pub mod proof;
+mod runtime_sessions;
 mod seal;
 mod secrets;
 mod servers;
@@ -48,9 +51,14 @@ pub use error::{Error, Result};
 pub use events::Event;
 pub use journal::{ExportOptions, JournalStats, Order, Receipt, Record, RecordCursor, RecordFilter};
 pub use keys::Keys;
+pub use ledger::{
+    BudgetWindow, Lease, LeaseAsk, LedgerLine, NoticeKind, Settled, Spent, Usage, UsageBy, UsageFilter, UsageRow,
+    UsageSums, WindowKey,
+};
 pub use mcp_sessions::McpSession;
 pub use outbox::{Delivery, NewDelivery};
 pub use policy_versions::{NewPolicyVersion, PolicyVersion};
+pub use runtime_sessions::{NewSession, Opened, RuntimeSession, SessionFilter};
 pub use seal::Sealer;
 pub use secrets::SecretOwner;
 pub use store::{Store, StoreOptions};

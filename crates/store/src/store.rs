@@ -4,20 +4,22 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use preloop_types::{AccountId, Entry, KeyId, Timestamp, WriterId};
+use preloop_types::{AccountId, Entry, KeyId, SessionId, Timestamp, WriterId};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use crate::{
     AccountStore, Clock, Error, Event, JournalStats, Keys, Receipt, Result, Sealer, Tx, View, background,
     db::{Db, Link, Lock, Pooled, execute, fetch_optional},
-    journal::{Counters, Item, Job, Prepared, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Writer},
+    journal::{Counters, Item, Job, Prepared, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Told, Writer},
+    ledger::LedgerLine,
+    lives::Life,
     seal::{INSTANCE, Vault},
 };
 
 /// Events a receiver may lag behind before it is told that it lost some.
 const EVENTS_KEPT: usize = 4096;
 /// Most keys and sessions whose last use waits to be written.
-const TOUCHES_MAX: usize = 16_384;
+pub(crate) const TOUCHES_MAX: usize = 16_384;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -55,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) counters: Counters,
+    pub(crate) life: Life,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -64,6 +67,7 @@ pub(crate) struct Shared {
 pub(crate) struct Touches {
     pub(crate) keys: Mutex<BTreeMap<KeyId, Timestamp>>,
     pub(crate) sessions: Mutex<BTreeMap<(AccountId, String), Timestamp>>,
+    pub(crate) runs: Mutex<BTreeMap<(AccountId, SessionId), Timestamp>>,
 }
 
 impl Store {
@@ -76,10 +80,12 @@ impl Store {
         let mut link = db.writer_link(writer).await?;
         db.migrate(&mut link).await?;
         begin_life(&mut link, &vault, writer, clock.now()).await?;
+        let life = Life::begin(&mut link, writer).await?;
 
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let counters = Counters::default();
-        let shared = Arc::new(Shared { db, vault, keys, writer, clock, events, counters, lock: Mutex::new(lock) });
+        let lock = Mutex::new(lock);
+        let shared = Arc::new(Shared { db, vault, keys, writer, clock, events, counters, life, lock });
         let (queue, waiting) = mpsc::channel(QUEUE_ITEMS_MAX);
         let (stop, stopped) = watch::channel(false);
         let inner = Inner {
@@ -91,7 +97,7 @@ impl Store {
         };
         let store = Self(Arc::new(inner));
         // Before anything is written in this life.
-        let orphans = store.orphans(true).await?;
+        let orphans = store.earlier_lives().await?;
         tokio::spawn(Writer::new(shared, waiting, link).run());
         background::start(&store, orphans, &stopped);
         Ok(store)
@@ -142,25 +148,52 @@ impl Store {
 
     /// Appends one record; it is durable when this returns.
     pub async fn append(&self, entry: Entry) -> Result<Receipt> {
+        self.append_with(entry, LedgerLine::default()).await
+    }
+
+    /// Appends one record and what it adds to the ledger; both are durable when this returns. Where it
+    /// reserves under a life that is over, nothing is written and the store is `Busy`.
+    pub async fn append_with(&self, entry: Entry, line: LedgerLine) -> Result<Receipt> {
         let sealer = self.sealer(entry.account).await?;
-        let entry = Prepared::new(entry, &sealer)?;
+        let entry = Prepared::new(entry, line, &sealer)?;
         let bytes = u32::try_from(entry.bytes()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.0.room).try_acquire_many_owned(bytes).map_err(|_| Error::Busy)?;
         let (reply, wait) = oneshot::channel();
-        self.enqueue(Item::Append { entry, reply: Some(reply), room })?;
+        self.enqueue(Item::Append { entry, told: Told::Waiting(reply), room })?;
         wait.await.map_err(|_| Error::Closed)?
     }
 
     /// Queues one record and returns; it is durable within milliseconds, with the next commit. For the
     /// end of what has a durable beginning. Waits while the queue is full; a commit that fails is logged.
     pub async fn append_later(&self, entry: Entry) -> Result<()> {
+        self.enqueue_later(entry, LedgerLine::default(), None).await
+    }
+
+    /// As [`Store::append_later`], with what the record adds to the ledger. The receiver hears when both
+    /// are durable, or why they are not.
+    pub async fn append_later_with(
+        &self,
+        entry: Entry,
+        line: LedgerLine,
+    ) -> Result<oneshot::Receiver<Result<Receipt>>> {
+        let (reply, wait) = oneshot::channel();
+        self.enqueue_later(entry, line, Some(reply)).await?;
+        Ok(wait)
+    }
+
+    async fn enqueue_later(
+        &self,
+        entry: Entry,
+        line: LedgerLine,
+        reply: Option<oneshot::Sender<Result<Receipt>>>,
+    ) -> Result<()> {
         let sealer = self.sealer(entry.account).await?;
-        let entry = Prepared::new(entry, &sealer)?;
+        let entry = Prepared::new(entry, line, &sealer)?;
         let bytes = u32::try_from(entry.bytes()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.0.room).acquire_many_owned(bytes).await.map_err(|_| Error::Closed)?;
         let place = self.0.queue.reserve().await.map_err(|_| Error::Closed)?;
         self.0.shared.counters.begin_later();
-        place.send(Item::Append { entry, reply: None, room });
+        place.send(Item::Append { entry, told: Told::Later(reply), room });
         Ok(())
     }
 

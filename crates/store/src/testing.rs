@@ -120,7 +120,7 @@ impl TestStore {
 
     /// Settles what nodes that are gone left open, as every node does from time to time; how many calls.
     pub async fn settle_dead_nodes(&self) -> Result<u64> {
-        self.store.settle_orphans(self.store.orphans(false).await?).await
+        self.store.settle_orphans(&self.store.dead_nodes().await?).await
     }
 
     /// Lets the file grow by no more than `pages`; SQLite only. `None` lets it grow again.

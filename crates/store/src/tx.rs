@@ -2,14 +2,14 @@ use std::ops::{Deref, DerefMut};
 
 use preloop_types::{Entry, Timestamp};
 
-use crate::{Error, Event, Result, View, journal::Prepared, seal::INSTANCE};
+use crate::{Error, Event, LedgerLine, Result, View, journal::Prepared, seal::INSTANCE};
 
 /// One work inside a group commit: reads (those of [`View`]), mutations, journal records and events.
 /// Nothing of it is seen outside before [`crate::Store::write`] returns.
 pub struct Tx<'c> {
     view: View<'c>,
     now: Timestamp,
-    entries: Vec<Entry>,
+    entries: Vec<(Entry, LedgerLine)>,
     events: Vec<Event>,
 }
 
@@ -25,7 +25,12 @@ impl<'c> Tx<'c> {
 
     /// Adds a record to the journal, in this transaction. It has to be about this work's account.
     pub fn record(&mut self, entry: Entry) {
-        self.entries.push(entry);
+        self.record_with(entry, LedgerLine::default());
+    }
+
+    /// Adds a record to the journal, and what it means for the ledger.
+    pub fn record_with(&mut self, entry: Entry, line: LedgerLine) {
+        self.entries.push((entry, line));
     }
 
     /// Tells every node once this is committed. Mutations tell of themselves; telling twice is telling once.
@@ -49,12 +54,12 @@ impl<'c> Tx<'c> {
     pub(crate) async fn into_effects(mut self) -> Result<(Vec<Prepared>, Vec<Event>)> {
         let account = self.account();
         let mut prepared = Vec::with_capacity(self.entries.len());
-        for entry in std::mem::take(&mut self.entries) {
+        for (entry, line) in std::mem::take(&mut self.entries) {
             if account != INSTANCE && entry.account != account {
                 return Err(Error::Invalid("a journal record is about another account than its work".to_owned()));
             }
             let sealer = self.view.sealer_of(entry.account).await?;
-            prepared.push(Prepared::new(entry, &sealer)?);
+            prepared.push(Prepared::new(entry, line, &sealer)?);
         }
         Ok((prepared, self.events))
     }

@@ -73,6 +73,18 @@ macro_rules! kinds {
     };
 }
 
+impl EntryKind {
+    /// Whether a call is open from here on.
+    pub const fn is_intent(self) -> bool {
+        matches!(self, EntryKind::CallIntent | EntryKind::ModelIntent)
+    }
+
+    /// Whether a call is open no more.
+    pub const fn is_outcome(self) -> bool {
+        matches!(self, EntryKind::CallOutcome | EntryKind::ModelOutcome)
+    }
+}
+
 kinds! {
     /// A call was decided and is about to be carried out.
     CallIntent = "call.intent"
@@ -96,4 +108,22 @@ kinds! {
     KeyChanged = "key.changed"
     /// A payload was erased.
     PayloadErased = "payload.erased"
+    /// A model call was decided and reserved, and is about to be sent.
+    ModelIntent = "model.intent"
+    /// A model call is about to be sent to another model, after one failed.
+    ModelRerouted = "model.rerouted"
+    /// A model call ended.
+    ModelOutcome = "model.outcome"
+    /// A model call was refused before it was sent.
+    ModelRefused = "model.refused"
+    /// A run of an agent began.
+    SessionStarted = "session.started"
+    /// A run of an agent ended.
+    SessionEnded = "session.ended"
+    /// Whoever ran it may begin another again.
+    SessionUnblocked = "session.unblocked"
+    /// More than a budget's soft limit is spent.
+    BudgetSoftReached = "budget.soft_reached"
+    /// A call was refused because of a budget's hard limit.
+    BudgetHardReached = "budget.hard_reached"
 }

@@ -15,6 +15,7 @@ mod entry;
 mod hash;
 mod id;
 mod model;
+mod model_call;
 mod model_pattern;
 mod money;
 mod price;
@@ -34,6 +35,7 @@ pub use id::{
     SessionId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};
+pub use model_call::{CostBound, CostSource, ModelCall, ModelOutcome, ModelStatus, Reserved, UsageSource};
 pub use model_pattern::ModelPattern;
 pub use money::{Exposure, MoneyError, NanoUsd, PerMillion, Rates, Tier, Tokens};
 pub use price::{PriceOverride, PriceSource};

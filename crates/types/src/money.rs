@@ -181,6 +181,24 @@ impl Tokens {
         self.prompt().saturating_add(self.completion())
     }
 
+    /// The sum of each counter.
+    #[must_use]
+    pub fn plus(&self, other: &Tokens) -> Tokens {
+        Tokens {
+            input: self.input.saturating_add(other.input),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            input_audio: self.input_audio.saturating_add(other.input_audio),
+            output_audio: self.output_audio.saturating_add(other.output_audio),
+            input_image: self.input_image.saturating_add(other.input_image),
+            output_image: self.output_image.saturating_add(other.output_image),
+            web_searches: self.web_searches.saturating_add(other.web_searches),
+        }
+    }
+
     /// The larger of each counter: cumulative reports of one stream are merged like this.
     #[must_use]
     pub fn max(self, other: Tokens) -> Tokens {

@@ -92,8 +92,7 @@ impl Db {
     pub(crate) async fn writer_link(&self, writer: WriterId) -> Result<Link> {
         let mut link = self.link().await?;
         if let Link::Pg(conn) = &mut link {
-            let (high, low) = writer.0.as_u64_pair();
-            let key = (high ^ low).cast_signed();
+            let key = writer_key(writer);
             // A connection that broke a moment ago may still be dying on the server.
             for _ in 0..20 {
                 let (taken,) = sqlx::query_as::<_, (bool,)>("SELECT pg_try_advisory_lock($1)")
@@ -151,6 +150,12 @@ impl Listener {
     pub(crate) async fn next(&mut self) -> Result<Option<String>> {
         Ok(self.0.try_recv().await?.map(|message| message.payload().to_owned()))
     }
+}
+
+/// What a writer's connection locks on PostgreSQL for as long as it lives.
+pub(crate) fn writer_key(writer: WriterId) -> i64 {
+    let (high, low) = writer.0.as_u64_pair();
+    (high ^ low).cast_signed()
 }
 
 fn sqlite(url: &str) -> Result<(Db, Lock)> {

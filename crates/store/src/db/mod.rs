@@ -6,7 +6,7 @@
 mod connect;
 mod migrate;
 
-pub(crate) use connect::{Db, Link, Lock};
+pub(crate) use connect::{Db, Link, Lock, writer_key};
 use preloop_types::{Hash, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, pool::PoolConnection};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use preloop_types::{AccountId, CallId, EntryKind, Hash, Timestamp, WriterId};
+use preloop_types::{AccountId, CallId, Hash, Timestamp, WriterId};
 use uuid::Uuid;
 
 use super::{Receipt, entry::Prepared, insert::Row};
@@ -97,8 +97,8 @@ impl Chain {
         };
         let row_hash = content.hash();
         match (entry.kind, entry.call) {
-            (EntryKind::CallIntent, Some(call)) => self.open.begin(call, seq),
-            (EntryKind::CallOutcome, Some(call)) => self.open.end(call),
+            (kind, Some(call)) if kind.is_intent() => self.open.begin(call, seq),
+            (kind, Some(call)) if kind.is_outcome() => self.open.end(call),
             _ => {}
         }
         let row = Row { chain_id: self.id, seq, at, prev_hash: self.head, own_hash: row_hash, entry };
@@ -155,8 +155,8 @@ pub(super) async fn open_intents(
     limit: i64,
 ) -> Result<Vec<(i64, Uuid)>> {
     let sql = "SELECT i.seq, i.call_id FROM records i \
-               WHERE i.chain_id = $1 AND i.seq >= $2 AND i.seq <= $3 AND i.kind = 'call.intent' AND i.call_id IS NOT NULL \
-               AND NOT EXISTS (SELECT 1 FROM records o WHERE o.call_id = i.call_id AND o.kind = 'call.outcome') \
+               WHERE i.chain_id = $1 AND i.seq >= $2 AND i.seq <= $3 AND i.kind IN ('call.intent', 'model.intent') AND i.call_id IS NOT NULL \
+               AND NOT EXISTS (SELECT 1 FROM records o WHERE o.call_id = i.call_id AND o.kind IN ('call.outcome', 'model.outcome')) \
                ORDER BY i.seq LIMIT $4";
     fetch_all!(*conn, (i64, Uuid), sql, chain, from_seq, to_seq, limit)
 }

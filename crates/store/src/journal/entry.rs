@@ -1,6 +1,7 @@
 use preloop_types::{AccountId, CallId, Entry, EntryKind, Hash, Subject};
+use uuid::Uuid;
 
-use crate::{Error, Result, Sealer, proof};
+use crate::{Error, LedgerLine, Result, Sealer, proof};
 
 /// Largest body of a record.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -18,10 +19,11 @@ pub(crate) struct Prepared {
     pub(super) body: String,
     pub(super) payload_hash: Option<Hash>,
     pub(super) payload: Option<Vec<u8>>,
+    pub(super) line: Option<Box<LedgerLine>>,
 }
 
 impl Prepared {
-    pub(crate) fn new(entry: Entry, sealer: &Sealer) -> Result<Self> {
+    pub(crate) fn new(entry: Entry, line: LedgerLine, sealer: &Sealer) -> Result<Self> {
         let body = one_line(entry.body);
         let payload = entry.payload.unwrap_or_default();
         if body.len() > BODY_BYTES_MAX {
@@ -36,13 +38,24 @@ impl Prepared {
             let (hash, sealed) = seal_payload(sealer, &payload);
             (Some(hash), Some(sealed))
         };
+        let line = (!line.is_empty() || line.reserved_by.is_some()).then(|| Box::new(line));
         let Entry { account, kind, call, subject, .. } = entry;
-        Ok(Self { account, kind, call, subject, body, payload_hash, payload })
+        Ok(Self { account, kind, call, subject, body, payload_hash, payload, line })
     }
 
     /// Whose journal it belongs to.
     pub(crate) fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// Whether it adds to the ledger.
+    pub(crate) fn has_line(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| !line.is_empty())
+    }
+
+    /// Whether it reserves from leases of a life that is not this one.
+    pub(crate) fn is_stale(&self, life: Uuid) -> bool {
+        self.line.as_ref().and_then(|line| line.reserved_by).is_some_and(|reserved_by| reserved_by != life)
     }
 
     /// What it weighs in the queue.

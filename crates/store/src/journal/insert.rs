@@ -10,6 +10,7 @@ use super::entry::Prepared;
 use crate::{
     Result,
     db::{Conn, signed},
+    ledger::Batch,
 };
 
 /// Most records one statement inserts.
@@ -23,6 +24,17 @@ pub(super) struct Row {
     pub(super) prev_hash: Hash,
     pub(super) own_hash: Hash,
     pub(super) entry: Prepared,
+}
+
+/// What the records add to the ledger.
+pub(super) fn ledger(rows: &mut [Row]) -> Batch {
+    let mut batch = Batch::default();
+    for row in rows {
+        if let Some(line) = row.entry.line.take() {
+            batch.add(row.entry.account, row.chain_id, row.at, row.entry.subject, *line);
+        }
+    }
+    batch
 }
 
 pub(super) async fn rows(conn: &mut Conn<'_>, rows: Vec<Row>) -> Result<()> {

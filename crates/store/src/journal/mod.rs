@@ -15,9 +15,9 @@ use std::{
 };
 
 pub(crate) use entry::Prepared;
-use preloop_types::{CallId, Entry, EntryKind, Hash, Subject, Timestamp, WriterId};
+use preloop_types::{CallId, Entry, EntryKind, Hash, SessionId, Subject, Timestamp, WriterId};
 use serde_json::value::RawValue;
-pub(crate) use writer::{Item, Job, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Writer};
+pub(crate) use writer::{Item, Job, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Told, Writer};
 
 use crate::{
     Result, Tx,
@@ -115,6 +115,8 @@ pub struct RecordFilter {
     pub kinds: Vec<EntryKind>,
     /// Only about this call.
     pub call: Option<CallId>,
+    /// Only of this run of an agent; not looked at where a call is named.
+    pub session: Option<SessionId>,
     /// Not before.
     pub since: Option<Timestamp>,
     /// Before.
@@ -132,6 +134,7 @@ impl Default for RecordFilter {
         Self {
             kinds: Vec::new(),
             call: None,
+            session: None,
             since: None,
             until: None,
             after: None,

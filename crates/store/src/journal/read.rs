@@ -47,13 +47,32 @@ impl RecordRow {
 }
 
 macro_rules! select_records {
-    ($tail:literal) => {
+    ($($tail:literal),+) => {
         concat!(
             "SELECT c.writer_id, r.seq, r.at, r.kind, r.call_id, r.user_id, r.key_id, r.agent_id, r.session_id, \
              r.body, r.payload_hash, r.prev_hash, r.row_hash, r.payload IS NOT NULL AS has_payload \
              FROM records r JOIN chains c ON c.id = r.chain_id WHERE r.account_id = $1 AND ",
-            $tail
+            $($tail),+
         )
+    };
+}
+
+/// A page of the records that are about something, in either order.
+macro_rules! record_page {
+    ($about:literal, $newest_first:expr) => {
+        if $newest_first {
+            select_records!(
+                $about,
+                " AND r.at >= $3 AND r.at < $4 AND ($5 = '' OR $5 LIKE '%,' || r.kind || ',%') \
+                 AND (r.at, r.chain_id, r.seq) < ($6, $7, $8) ORDER BY r.at DESC, r.chain_id DESC, r.seq DESC LIMIT $9"
+            )
+        } else {
+            select_records!(
+                $about,
+                " AND r.at >= $3 AND r.at < $4 AND ($5 = '' OR $5 LIKE '%,' || r.kind || ',%') \
+                 AND (r.at, r.chain_id, r.seq) > ($6, $7, $8) ORDER BY r.at, r.chain_id, r.seq LIMIT $9"
+            )
+        }
     };
 }
 
@@ -75,23 +94,11 @@ impl View<'_> {
         let (since, until) =
             (filter.since.map_or(i64::MIN, Timestamp::micros), filter.until.map_or(i64::MAX, Timestamp::micros));
         let limit = i64::from(filter.limit.min(PAGE_MAX));
-        let sql = match (filter.call.is_some(), newest_first) {
-            (false, true) => select_records!(
-                "($2 IS NULL) AND r.at >= $3 AND r.at < $4 AND ($5 = '' OR $5 LIKE '%,' || r.kind || ',%') \
-                 AND (r.at, r.chain_id, r.seq) < ($6, $7, $8) ORDER BY r.at DESC, r.chain_id DESC, r.seq DESC LIMIT $9"
-            ),
-            (false, false) => select_records!(
-                "($2 IS NULL) AND r.at >= $3 AND r.at < $4 AND ($5 = '' OR $5 LIKE '%,' || r.kind || ',%') \
-                 AND (r.at, r.chain_id, r.seq) > ($6, $7, $8) ORDER BY r.at, r.chain_id, r.seq LIMIT $9"
-            ),
-            (true, true) => select_records!(
-                "r.call_id = $2 AND r.at >= $3 AND r.at < $4 AND ($5 = '' OR $5 LIKE '%,' || r.kind || ',%') \
-                 AND (r.at, r.chain_id, r.seq) < ($6, $7, $8) ORDER BY r.at DESC, r.chain_id DESC, r.seq DESC LIMIT $9"
-            ),
-            (true, false) => select_records!(
-                "r.call_id = $2 AND r.at >= $3 AND r.at < $4 AND ($5 = '' OR $5 LIKE '%,' || r.kind || ',%') \
-                 AND (r.at, r.chain_id, r.seq) > ($6, $7, $8) ORDER BY r.at, r.chain_id, r.seq LIMIT $9"
-            ),
+        let about = filter.call.map(|id| id.0).or(filter.session.map(|id| id.0));
+        let sql = match (filter.call, filter.session) {
+            (Some(_), _) => record_page!("r.call_id = $2", newest_first),
+            (None, Some(_)) => record_page!("r.session_id = $2", newest_first),
+            (None, None) => record_page!("($2 IS NULL)", newest_first),
         };
         let account = self.account().0;
         let rows = fetch_all!(
@@ -99,7 +106,7 @@ impl View<'_> {
             RecordRow,
             sql,
             account,
-            filter.call.map(|id| id.0),
+            about,
             since,
             until,
             &kinds[..],

@@ -45,8 +45,8 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
 
 /// What waits to be written.
 pub(crate) enum Item {
-    /// One record, and who waits until it is durable.
-    Append { entry: Prepared, reply: Option<oneshot::Sender<Result<Receipt>>>, room: OwnedSemaphorePermit },
+    /// One record, and who is told that it is durable.
+    Append { entry: Prepared, told: Told, room: OwnedSemaphorePermit },
     /// Statements with their records.
     Work { account: AccountId, work: Box<dyn Work> },
     /// A checkpoint over an account's chain as it stands.
@@ -57,16 +57,39 @@ pub(crate) enum Item {
     Close { reply: oneshot::Sender<()> },
 }
 
+/// Who is told that a record is durable.
+pub(crate) enum Told {
+    /// Somebody waits for it.
+    Waiting(oneshot::Sender<Result<Receipt>>),
+    /// Nobody is held up, whether or not somebody wants to know.
+    Later(Option<oneshot::Sender<Result<Receipt>>>),
+}
+
+impl Told {
+    fn send(self, counters: &Counters, receipt: Result<Receipt>) {
+        let reply = match self {
+            Told::Waiting(reply) => Some(reply),
+            Told::Later(reply) => {
+                counters.end_later();
+                reply
+            }
+        };
+        if let Some(reply) = reply {
+            // Nobody listens if the caller went away; the record is written all the same.
+            let _ = reply.send(receipt);
+        }
+    }
+}
+
 impl Item {
     const fn can_linger(&self) -> bool {
-        matches!(self, Item::Append { reply: None, .. })
+        matches!(self, Item::Append { told: Told::Later(_), .. })
     }
 
     /// Tells whoever waits that it was not written.
     fn refuse(self, counters: &Counters, error: &Error) {
         match self {
-            Item::Append { reply: Some(reply), .. } => drop(reply.send(Err(error.clone()))),
-            Item::Append { reply: None, .. } => counters.end_later(),
+            Item::Append { told, .. } => told.send(counters, Err(error.clone())),
             Item::Work { work, .. } => work.finish(Err(error.clone())),
             Item::Seal { reply, .. } | Item::Flush { reply } => drop(reply.send(Err(error.clone()))),
             Item::Close { reply } => drop(reply.send(())),
@@ -120,8 +143,7 @@ where
 
 /// What to tell a caller once the fate of the commit is known.
 enum Reply {
-    Append(oneshot::Sender<Result<Receipt>>, Receipt),
-    Later,
+    Append(Told, Receipt),
     Work(Box<dyn Work>, Result<()>),
     Done(oneshot::Sender<Result<()>>),
 }
@@ -129,8 +151,7 @@ enum Reply {
 impl Reply {
     fn send(self, counters: &Counters, commit: Result<()>) {
         match self {
-            Reply::Append(reply, receipt) => drop(reply.send(commit.map(|()| receipt))),
-            Reply::Later => counters.end_later(),
+            Reply::Append(told, receipt) => told.send(counters, commit.map(|()| receipt)),
             Reply::Work(work, outcome) => work.finish(commit.and(outcome)),
             Reply::Done(reply) => drop(reply.send(commit)),
         }
@@ -269,7 +290,7 @@ impl Writer {
         let now = shared.clock.now();
         let mut link = match self.link.take() {
             Some(link) => link,
-            None => time::timeout(WORK_TIME_MAX, shared.db.writer_link(shared.writer))
+            None => time::timeout(WORK_TIME_MAX, connect_again(&shared))
                 .await
                 .map_err(|_| Error::Aborted("the database cannot be reached"))??,
         };
@@ -287,11 +308,7 @@ impl Writer {
     ) -> Result<Vec<Event>> {
         let mut conn = link.conn();
         // A batch of nothing but records is one statement, which is a transaction of its own.
-        let single = self.sealed.is_empty()
-            && batch.len() <= ROWS_MAX
-            && batch
-                .iter()
-                .all(|item| matches!(item, Item::Append { entry, .. } if self.chains.contains_key(&entry.account)));
+        let single = self.sealed.is_empty() && batch.len() <= ROWS_MAX && batch.iter().all(|item| self.is_plain(item));
         if !single {
             begin(&mut conn).await?;
         }
@@ -301,15 +318,18 @@ impl Writer {
         let mut events = Vec::new();
         while let Some(item) = batch.pop_front() {
             match item {
-                Item::Append { entry, reply, room } => match self.chain(&mut conn, entry.account).await {
+                Item::Append { entry, told, .. } if entry.is_stale(self.shared.life.get()) => {
+                    told.send(&self.shared.counters, Err(Error::Busy));
+                }
+                Item::Append { entry, told, room } => match self.chain(&mut conn, entry.account).await {
                     Ok(chain) => {
                         rooms.push(room);
                         let (receipt, row) = chain.stage(entry, now);
                         rows.push(row);
-                        replies.push(reply.map_or(Reply::Later, |reply| Reply::Append(reply, receipt)));
+                        replies.push(Reply::Append(told, receipt));
                     }
                     Err(error) => {
-                        Item::Append { entry, reply, room }.refuse(&self.shared.counters, &error);
+                        told.send(&self.shared.counters, Err(error.clone()));
                         return Err(error);
                     }
                 },
@@ -341,8 +361,10 @@ impl Writer {
         }
 
         let count = rows.len() as u64;
+        let ledger = insert::ledger(&mut rows);
         insert::rows(&mut conn, rows).await?;
         if !single {
+            ledger.write(&mut conn).await?;
             for (chain, checkpoint, settled) in &self.sealed {
                 insert_checkpoint(&mut conn, *chain, checkpoint, *settled).await?;
             }
@@ -353,6 +375,11 @@ impl Writer {
         self.shared.counters.add(count);
         drop(rooms);
         Ok(events)
+    }
+
+    /// Whether it is a record of a known chain and nothing else.
+    fn is_plain(&self, item: &Item) -> bool {
+        matches!(item, Item::Append { entry, .. } if !entry.has_line() && self.chains.contains_key(&entry.account()))
     }
 
     /// The head of an account's chain, read from the database if it is not held.
@@ -461,6 +488,12 @@ async fn guarded(
         Ok(Ok(done)) => done?,
     }
     tx.into_effects().await
+}
+
+async fn connect_again(shared: &Shared) -> Result<Link> {
+    let mut link = shared.db.writer_link(shared.writer).await?;
+    shared.life.resume(&mut link, shared.writer).await?;
+    Ok(link)
 }
 
 async fn begin(conn: &mut Conn<'_>) -> Result<u64> {
