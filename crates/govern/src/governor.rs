@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Approvals, Error, Executor, Held, IdentifyError, Permit, Refusal, RefusalKind, Result, Snapshot,
-    approvals::Waiters, identify::Identities, permit::Granted, records, snapshot::Snapshots,
+    approvals::Waiters, budgets::Budgets, identify::Identities, limits::Limits, permit::Granted, records,
+    sessions::Runs, snapshot::Snapshots,
 };
 
 /// The one path every governed call takes. Cheap to clone.
@@ -26,6 +27,9 @@ pub(crate) struct Inner {
     identities: Identities,
     snapshots: Snapshots,
     pub(crate) waiters: Waiters,
+    pub(crate) budgets: Budgets,
+    pub(crate) limits: Limits,
+    pub(crate) sessions: Runs,
     executor: OnceLock<Weak<dyn Executor>>,
 }
 
@@ -63,6 +67,9 @@ impl Governor {
             identities: Identities::default(),
             snapshots: Snapshots::default(),
             waiters: Waiters::default(),
+            budgets: Budgets::default(),
+            limits: Limits::default(),
+            sessions: Runs::default(),
             executor: OnceLock::new(),
         }))
     }
@@ -185,13 +192,17 @@ impl Governor {
                     Err(RecvError::Closed) => return,
                 },
                 _ = sweep.tick() => {
+                    self.0.budgets.sweep(self);
+                    self.0.limits.sweep(self.now());
                     if let Err(error) = self.approvals().sweep().await {
                         tracing::warn!(%error, "approvals could not be swept");
                     }
                 }
                 _ = resync.tick() => {
+                    self.0.sessions.sweep(self.now());
                     if self.store().is_shared() {
                         self.react(Event::Resync);
+                        self.0.budgets.look_around(self).await;
                     }
                     if let Err(error) = self.approvals().carry_out_leftovers().await {
                         tracing::warn!(%error, "approved calls could not be looked for");
@@ -218,7 +229,11 @@ impl Governor {
                     governor.approvals().carry_out_unattended(account, id).await;
                 });
             }
+            Event::BudgetWanted { account, id } => self.0.budgets.give_back(self, account, id),
+            Event::BudgetReached { .. } => {}
+            Event::SessionEnded { account, id } => self.0.sessions.ended(account, id),
             Event::Resync => {
+                self.0.sessions.forget_all();
                 self.0.identities.forget_all();
                 self.0.snapshots.forget_all();
                 self.0.waiters.wake_all();

@@ -10,23 +10,29 @@
 //! the traits in `ports` and the outbox.
 
 mod approvals;
+mod budgets;
 pub mod config;
 mod error;
 mod governor;
 mod identify;
+mod limits;
+mod model;
 mod notice;
 mod permit;
 mod ports;
 mod records;
 mod refusal;
+mod sessions;
 mod snapshot;
 
 pub use approvals::{Approvals, Decider, Held, Redeemed, StoredResult, Vote, Waited, request_line};
 pub use error::{Error, Result};
 pub use governor::{Admission, Governor, GovernorOptions};
 pub use identify::IdentifyError;
+pub use model::{ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind};
 pub use notice::{ApprovalNotice, Channel, Recipient};
 pub use permit::Permit;
 pub use ports::Executor;
 pub use refusal::{Refusal, RefusalKind};
+pub use sessions::{SessionRefused, SessionSignal, Sessions, VendorSession};
 pub use snapshot::{CatalogueTool, Snapshot};

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use preloop_govern::{Admission, Governor, GovernorOptions, Held, Permit, Refusal, Vote};
-use preloop_store::{Approval, KeyRow, Record, RecordFilter, testing::TestStore};
+use preloop_store::{Approval, KeyRow, Record, RecordFilter, Store, testing::TestStore};
 use preloop_types::{
     AccountId, CallId, CallOutcome, Hash, KeyId, OutcomeStatus, Principal, RuleId, Scope, ServerId, ToolCall,
     ToolConfigId, ToolId, ToolRef, UserId,
@@ -155,8 +155,12 @@ fn name(admission: &Admission) -> String {
 }
 
 pub(crate) fn governor(store: &TestStore) -> Governor {
+    governor_over(store)
+}
+
+pub(crate) fn governor_over(store: &Store) -> Governor {
     Governor::new(
-        (**store).clone(),
+        store.clone(),
         GovernorOptions {
             writer: store.writer(),
             public_url: "http://preloop.example".to_owned(),
@@ -167,7 +171,7 @@ pub(crate) fn governor(store: &TestStore) -> Governor {
     )
 }
 
-fn key(store: &TestStore, account: AccountId, user: UserId, name: &str, scopes: Vec<Scope>) -> KeyRow {
+pub(crate) fn key(store: &TestStore, account: AccountId, user: UserId, name: &str, scopes: Vec<Scope>) -> KeyRow {
     KeyRow {
         id: KeyId::new(store.now()),
         account,

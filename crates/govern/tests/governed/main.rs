@@ -4,4 +4,6 @@
 
 mod approvals;
 mod calls;
+mod desk;
 mod house;
+mod models;

@@ -1,0 +1,19 @@
+//! The governed model call: allowed, within its limits, reserved, its intent durable, settled.
+
+mod admit;
+mod permit;
+mod records;
+mod refusal;
+
+pub use admit::ModelAttempt;
+pub use permit::ModelPermit;
+pub(crate) use refusal::Refused;
+pub use refusal::{ModelRefusal, ModelRefusalKind};
+
+/// The answer to a model call.
+pub enum ModelAdmission {
+    /// Send it.
+    Granted(ModelPermit),
+    /// No.
+    Refused(ModelRefusal),
+}
