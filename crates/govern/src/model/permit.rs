@@ -163,7 +163,11 @@ impl Granted {
         loop {
             let entry = records::outcome(&who, &call, &outcome, duration_us);
             let line = LedgerLine { usage: Some(usage.clone()), settled: settled.clone(), reserved_by: None };
-            match governor.store().append_with(entry, line).await {
+            let recorded = match governor.store().append_later_with(entry, line).await {
+                Ok(durable) => durable.await.unwrap_or(Err(preloop_store::Error::Closed)),
+                Err(error) => Err(error),
+            };
+            match recorded {
                 Ok(_) => break,
                 Err(preloop_store::Error::Closed) => {
                     tracing::warn!(call = %call.id, "the store closed before an outcome was recorded");
