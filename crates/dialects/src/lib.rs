@@ -9,6 +9,7 @@ mod chat;
 mod claude;
 mod dialect;
 pub mod error;
+mod gemini;
 pub mod ir;
 mod json;
 mod messages;

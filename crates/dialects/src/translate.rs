@@ -32,7 +32,7 @@ pub(crate) use media::{data_url, media_of_url};
 pub(crate) use names::{NameRule, Namer, input_description, input_schema, wrap_input};
 pub(crate) use schema::strip_keywords;
 pub use stream::Collector;
-pub(crate) use stream::{ARGUMENTS_MAX, HELD_MAX, truncated};
+pub(crate) use stream::{ARGUMENTS_MAX, HELD_MAX, merge_counts, truncated};
 
 /// One dialect's reading and writing. Everything is pure; a codec holds nothing between calls.
 pub trait Codec: Sync {
@@ -154,7 +154,7 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
         Dialect::Chat => Some(&crate::chat::Chat),
         Dialect::Responses => None,
         Dialect::Messages => Some(&crate::messages::Messages),
-        Dialect::Gemini => None,
+        Dialect::Gemini => Some(&crate::gemini::Gemini),
         Dialect::Converse => None,
     }
 }

@@ -6,7 +6,7 @@ use super::response::{self, signature, text};
 use crate::{
     ir::{Event, PartKind},
     sse::Parser,
-    translate::{ARGUMENTS_MAX, BadAnswer, Names, StreamDecoder, truncated},
+    translate::{ARGUMENTS_MAX, BadAnswer, Names, StreamDecoder, merge_counts, truncated},
 };
 
 /// Reads a streamed answer.
@@ -19,6 +19,8 @@ pub(super) struct Decoder {
     parts: usize,
     /// Whether the agent gets a tool call.
     calls: bool,
+    /// As Anthropic counts.
+    usage: Value,
     ended: bool,
 }
 
@@ -41,7 +43,15 @@ struct Arguments {
 
 impl Decoder {
     pub(super) fn new(names: Names) -> Self {
-        Self { names, parser: Parser::new(), blocks: HashMap::new(), parts: 0, calls: false, ended: false }
+        Self {
+            names,
+            parser: Parser::new(),
+            blocks: HashMap::new(),
+            parts: 0,
+            calls: false,
+            usage: Value::Null,
+            ended: false,
+        }
     }
 
     fn frame(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), BadAnswer> {
@@ -55,13 +65,13 @@ impl Decoder {
             Some("message_start") => {
                 let message = &event["message"];
                 events.push(Event::Start { id: text(&message["id"]), model: text(&message["model"]) });
-                events.extend(response::usage(&message["usage"]).map(Event::Usage));
+                self.count(&message["usage"], events);
             }
             Some("content_block_start") => self.start(index, &event["content_block"], events)?,
             Some("content_block_delta") => self.delta(index, &event["delta"], events)?,
             Some("content_block_stop") => self.stop(index, events),
             Some("message_delta") => {
-                events.extend(response::usage(&event["usage"]).map(Event::Usage));
+                self.count(&event["usage"], events);
                 let delta = &event["delta"];
                 if let Some(reason) = delta["stop_reason"].as_str() {
                     let stop = response::stop(Some(reason), delta["stop_sequence"].as_str(), self.calls);
@@ -81,6 +91,11 @@ impl Decoder {
             _ => {}
         }
         Ok(())
+    }
+
+    fn count(&mut self, usage: &Value, events: &mut Vec<Event>) {
+        merge_counts(&mut self.usage, usage);
+        events.extend(response::usage(&self.usage).map(Event::Usage));
     }
 
     fn start(&mut self, index: u64, block: &Value, events: &mut Vec<Event>) -> Result<(), BadAnswer> {

@@ -167,13 +167,12 @@ impl Writer<'_> {
             Media::Inline { mime, base64 } => {
                 let decoded = STANDARD.decode(base64).ok().and_then(|bytes| String::from_utf8(bytes).ok());
                 let readable = mime.starts_with("text/") || mime == "application/json";
-                match decoded.filter(|_| readable) {
-                    Some(decoded) => Some(text(&decoded)),
-                    None => {
-                        self.gaps
-                            .missing("document", format!("Anthropic's models read PDF and plain text, not `{mime}`"))?;
-                        None
-                    }
+                if let Some(decoded) = decoded.filter(|_| readable) {
+                    Some(text(&decoded))
+                } else {
+                    self.gaps
+                        .missing("document", format!("Anthropic's models read PDF and plain text, not `{mime}`"))?;
+                    None
                 }
             }
             Media::Url { url, .. } => Some(json!({ "type": "url", "url": url })),
@@ -277,7 +276,7 @@ impl Writer<'_> {
         let thinks = matches!(thinking, Some(Thinking::Adaptive(_) | Thinking::Budget(_)));
         let temperature = request.temperature.as_ref().and_then(serde_json::Number::as_f64);
         match &request.temperature {
-            Some(_) if thinks && temperature.is_some_and(|value| value < 1.0 || value > 1.0) => {
+            Some(_) if thinks && temperature != Some(1.0) => {
                 self.gaps.warn("`temperature` was left out: a model that thinks takes none");
             }
             Some(_) if temperature.is_some_and(|value| value > 1.0) => {

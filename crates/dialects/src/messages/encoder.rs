@@ -130,7 +130,9 @@ impl Encoder {
                     let thought = Thought { text, signature: part.signature.take(), redacted };
                     let block = thoughts::block(&thought, &*self.reply.carrier);
                     if self.shown {
-                        block.iter().for_each(|block| self.whole(block, out));
+                        for block in &block {
+                            self.whole(block, out);
+                        }
                     } else {
                         self.kept.extend(block);
                     }

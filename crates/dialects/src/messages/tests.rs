@@ -251,7 +251,7 @@ fn stream() -> String {
         json!({"type": "content_block_start", "index": 5, "content_block": {"type": "tool_use", "id": "toolu_2", "name": "list", "input": {}}}),
         json!({"type": "content_block_delta", "index": 5, "delta": {"type": "input_json_delta", "partial_json": ""}}),
         json!({"type": "content_block_stop", "index": 5}),
-        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": {"input_tokens": 5, "output_tokens": 42}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": {"input_tokens": 5, "cache_creation_input_tokens": 7, "output_tokens": 42}}),
         json!({"type": "message_stop"}),
     ];
     let frame = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());

@@ -1,6 +1,7 @@
 //! What reading and writing streams has in common.
 
 use preloop_types::Tokens;
+use serde_json::Value;
 
 use super::BadAnswer;
 use crate::ir::{Choice, Event, Part, PartKind, Response, Thought, ToolCall};
@@ -18,6 +19,21 @@ pub(crate) fn truncated(because: Option<BadAnswer>) -> Event {
         |bad| bad.to_string(),
     );
     Event::Error { code: "upstream_truncated".to_owned(), message }
+}
+
+/// Merges cumulative counts as a provider writes them: the larger of each holds. It has to be done before
+/// they are told apart, because some counts include others that come later.
+pub(crate) fn merge_counts(so_far: &mut Value, more: &Value) {
+    match (so_far, more) {
+        (Value::Object(so_far), Value::Object(more)) => {
+            for (name, count) in more {
+                merge_counts(so_far.entry(name).or_insert(Value::Null), count);
+            }
+        }
+        (Value::Number(so_far), Value::Number(more)) if more.as_u64() <= so_far.as_u64() => {}
+        (_, Value::Null) => {}
+        (so_far, more) => *so_far = more.clone(),
+    }
 }
 
 /// Puts a streamed answer together to a whole one.
@@ -44,21 +60,24 @@ impl Collector {
                 PartKind::ToolCall { id, name } => Part::ToolCall(ToolCall { id, name, ..ToolCall::default() }),
                 PartKind::Refusal => Part::Refusal(String::new()),
             }),
-            Event::Delta { index, text: more } => match self.choice.parts.get_mut(index) {
-                Some(
+            Event::Delta { index, text: more } => {
+                if let Some(
                     Part::Text { text, .. }
                     | Part::Refusal(text)
                     | Part::Reasoning(Thought { text, .. })
                     | Part::ToolCall(ToolCall { arguments: text, .. }),
-                ) => text.push_str(&more),
-                _ => {}
-            },
-            Event::Signature { index, signature: whole } => match self.choice.parts.get_mut(index) {
-                Some(Part::Reasoning(Thought { signature, .. }) | Part::ToolCall(ToolCall { signature, .. })) => {
+                ) = self.choice.parts.get_mut(index)
+                {
+                    text.push_str(&more);
+                }
+            }
+            Event::Signature { index, signature: whole } => {
+                if let Some(Part::Reasoning(Thought { signature, .. }) | Part::ToolCall(ToolCall { signature, .. })) =
+                    self.choice.parts.get_mut(index)
+                {
                     *signature = Some(whole);
                 }
-                _ => {}
-            },
+            }
             Event::PartEnd { .. } => {}
             Event::Usage(tokens) => {
                 let usage: &mut Tokens = self.response.usage.get_or_insert_default();
