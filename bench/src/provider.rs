@@ -15,6 +15,7 @@ mod canned;
 mod eventstream;
 mod play;
 mod route;
+mod signature;
 
 use std::{
     collections::HashMap,
@@ -33,6 +34,7 @@ pub use answer::{FINAL, Script, TEXT, THOUGHT};
 pub use api::Api;
 pub use behaviour::{Behaviour, Usage, Writes};
 pub use bill::{Rates, Tokens};
+pub use signature::AWS_SECRET;
 
 /// How a provider behaves as a whole.
 #[derive(Debug, Clone)]
@@ -41,8 +43,8 @@ pub struct Options {
     pub script: Script,
     /// What it charges.
     pub rates: Rates,
-    /// Wants this credential, where each API has it. For Bedrock it is the id of the access key, or
-    /// the bearer token.
+    /// Wants this credential, where each API has it. For Bedrock it is a bearer token, or the id of the
+    /// access key whose secret is [`AWS_SECRET`].
     pub key: Option<String>,
     /// The models it lists.
     pub models: Vec<String>,

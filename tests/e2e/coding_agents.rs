@@ -62,7 +62,8 @@ async fn coding_agents_do_the_task_with_models_and_tools_behind_preloop() {
     let Some(clients) = python_and_node("coding agents") else { return };
     let script =
         Script { tool: Some("echo".to_owned()), arguments: json!({ "text": TEXT, "id": "task" }), ..Script::default() };
-    let gateway = Gateway::start_with(Setup::default(), Options { script, ..Options::default() }).await;
+    let gateway =
+        Gateway::start_with(Setup::default(), Gateway::locked(Options { script, ..Options::default() })).await;
     let mock = Mock::start(mock::Options::default()).await.unwrap();
     gateway.app.add_mock("probe", &mock).await;
     let endpoints = Endpoints {

@@ -208,6 +208,10 @@ async fn no_abort_and_no_crash_spends_more_than_the_budget_or_keeps_any_of_it() 
     assert!(spent + 10_000_000 > DOLLAR, "{spent}: a reservation was kept after its call ended");
     let bill = gateway.provider.bill();
     assert!(bill <= spent, "billed {bill}, booked {spent}");
+    let budgets = gateway.app.owner().get("/api/v1/budgets").await;
+    let state = &budgets[0]["state"][0];
+    assert_eq!(cost(&json!({ "cost": state["spent"] })), spent, "{budgets:#}");
+    assert_eq!(cost(&json!({ "cost": state["reserved"] })), 0, "{budgets:#}");
 
     let intents = gateway.records("model.intent").await.len();
     let exchanges = gateway.provider.exchanges();

@@ -11,7 +11,7 @@ use serde_json::json;
 #[ignore = "the gateway does not serve its routes yet"]
 async fn a_providers_key_is_in_no_answer_log_export_or_file() {
     let setup = Setup { env: vec![("LOG_LEVEL".to_owned(), "trace".to_owned())], ..Setup::default() };
-    let gateway = Gateway::start_with(setup, Options::default()).await;
+    let gateway = Gateway::start_with(setup, Gateway::locked(Options::default())).await;
     let mut heard = String::new();
     for api in Ask::APIS {
         for family in Family::ALL {

@@ -14,6 +14,7 @@ mod fidelity;
 mod gateway_bytes;
 mod gateway_faults;
 mod gateway_money;
+mod gateway_providers;
 mod gateway_sdks;
 mod gateway_secrets;
 mod hostile;

@@ -61,14 +61,19 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts both.
+    /// Starts both. The provider wants [`PROVIDER_KEY`].
     pub async fn start() -> Self {
-        Self::start_with(Setup::default(), Options::default()).await
+        Self::start_with(Setup::default(), Self::locked(Options::default())).await
     }
 
-    /// Starts both as asked. The provider wants [`PROVIDER_KEY`].
+    /// A provider that wants [`PROVIDER_KEY`].
+    pub fn locked(options: Options) -> Options {
+        Options { key: Some(PROVIDER_KEY.to_owned()), ..options }
+    }
+
+    /// Starts both as asked.
     pub async fn start_with(setup: Setup, options: Options) -> Self {
-        let provider = Provider::start(Options { key: Some(PROVIDER_KEY.to_owned()), ..options }).await.unwrap();
+        let provider = Provider::start(options).await.unwrap();
         let app = App::start_with(setup).await;
         let key = app.owner().create_key(json!({})).await;
         Self { app, provider, key, http: http_client() }
@@ -89,7 +94,12 @@ impl Gateway {
             "credentials": { "api_key": PROVIDER_KEY },
         });
         model.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let added = self.app.owner().post("/api/v1/ai-models", model).await;
+        self.add(model).await
+    }
+
+    /// Adds a model as `body` has it; gives its alias.
+    pub async fn add(&self, body: Value) -> String {
+        let added = self.app.owner().post("/api/v1/ai-models", body).await;
         added["alias"].as_str().unwrap().to_owned()
     }
 

@@ -18,12 +18,13 @@ use serde_json::{Value, json};
 
 use super::{
     Api, End, Exchange, Shared, THOUGHT, Tokens,
-    answer::{answer as scripted, signature},
+    answer::{answer as scripted, signature as signed_by},
     api::{self, Frames},
     ask::Ask,
     behaviour::{Behaviour, Writes},
     canned, lock,
     play::{Watch, play},
+    signature,
 };
 use crate::http::{Body, Error, full};
 
@@ -190,6 +191,9 @@ impl Call {
         {
             return self.refuse(401, "the credential is wrong");
         }
+        if let Err(why) = signature::check(head, body) {
+            return self.refuse(403, &why);
+        }
         let parsed: Result<Value, _> = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
         let parsed = match parsed {
             Ok(parsed) => parsed,
@@ -250,7 +254,7 @@ impl Call {
         }
         let answer = scripted(self.n, &self.shared.options.script, &behaviour, ask);
         if behaviour.think {
-            lock(&self.shared.signed).insert(signature(self.n), THOUGHT.to_owned());
+            lock(&self.shared.signed).insert(signed_by(self.n), THOUGHT.to_owned());
         }
         let mut frames = if ask.stream {
             api::frames(self.api, &answer, ask, sse)
