@@ -14,6 +14,7 @@ pub mod ir;
 mod json;
 mod messages;
 mod quirks;
+mod responses;
 pub mod scan;
 pub mod sse;
 pub mod translate;

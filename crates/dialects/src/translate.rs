@@ -29,7 +29,7 @@ pub(crate) use carry::{Unpacked, pack, pack_call, unpack};
 pub(crate) use history::settle_history;
 pub(crate) use ids::{IdRule, made_up_id, short_hash};
 pub(crate) use media::{data_url, media_of_url};
-pub(crate) use names::{NameRule, Namer, input_description, input_schema, wrap_input};
+pub(crate) use names::{NameRule, Namer, flat_name, input_description, input_schema, wrap_input};
 pub(crate) use schema::strip_keywords;
 pub use stream::Collector;
 pub(crate) use stream::{ARGUMENTS_MAX, HELD_MAX, merge_counts, truncated};
@@ -152,7 +152,7 @@ pub struct BadAnswer(pub String);
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
         Dialect::Chat => Some(&crate::chat::Chat),
-        Dialect::Responses => None,
+        Dialect::Responses => Some(&crate::responses::Responses),
         Dialect::Messages => Some(&crate::messages::Messages),
         Dialect::Gemini => Some(&crate::gemini::Gemini),
         Dialect::Converse => None,

@@ -1,15 +1,15 @@
 //! OpenAI's chat completions, which most providers speak with an accent of their own: see [`crate::Quirks`].
 
 mod calls;
-mod messages;
-mod read;
+pub(crate) mod messages;
+pub(crate) mod read;
 mod reasoning;
 mod response;
 mod stream;
 mod stream_out;
 mod think;
 pub(crate) mod usage;
-mod write;
+pub(crate) mod write;
 mod write_messages;
 
 use serde_json::Value;
@@ -69,7 +69,7 @@ fn word_of(stop: &Stop) -> &'static str {
 }
 
 /// Code and message of an error inside an answer.
-fn error_of(error: &Value) -> (String, String) {
+pub(crate) fn error_of(error: &Value) -> (String, String) {
     let text = |name: &str| match error.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
         Some(Value::Number(number)) => Some(number.to_string()),

@@ -221,6 +221,10 @@ impl Writer<'_> {
         self.put_some(&quirks.seed_field, request.seed);
         self.put_some("frequency_penalty", request.frequency_penalty.clone());
         self.put_some("presence_penalty", request.presence_penalty.clone());
+        let stream = "it is not translated in a stream; ask for a whole answer";
+        let streamed = request.stream.then_some(());
+        self.gaps.missing_if(streamed.and(request.logprobs).is_some(), "logprobs", stream)?;
+        self.gaps.missing_if(streamed.and(request.choices).is_some_and(|choices| choices > 1), "n", stream)?;
         if let Some(likeliest) = request.logprobs {
             self.put("logprobs", true);
             if likeliest > 0 {
@@ -254,12 +258,8 @@ impl Writer<'_> {
         self.put_some("verbosity", request.verbosity.clone());
         self.put_some("user", request.user.as_deref().map(hint));
         self.put_some("prompt_cache_key", request.cache_key.as_deref().map(hint));
-        match request.service_tier.as_deref() {
-            None => {}
-            Some("standard_only") => self.put("service_tier", "default"),
-            Some(tier @ ("auto" | "default" | "flex" | "priority" | "scale")) => self.put("service_tier", tier),
-            Some(_) => self.gaps.missing("service_tier", "this model has no such class of service")?,
-        }
+        let tier = service_tier(request, &mut self.gaps)?;
+        self.put_some("service_tier", tier);
         // OpenAI takes labels only with answers it stores.
         let stored = request
             .extra
@@ -287,13 +287,26 @@ impl Writer<'_> {
 }
 
 /// A name for a user or a cache; one that is too long by its hash, which serves as well.
-fn hint(name: &str) -> String {
+pub(crate) fn hint(name: &str) -> String {
     if name.len() <= HINT_MAX { name.to_owned() } else { short_hash(name) }
 }
 
-fn put_some(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+/// Writes what is there.
+pub(crate) fn put_some(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         object.insert(name.to_owned(), value.into());
+    }
+}
+
+/// The class of service, in OpenAI's words.
+pub(crate) fn service_tier<'r>(request: &'r Request, gaps: &mut Gaps) -> Result<Option<&'r str>, Unsupported> {
+    match request.service_tier.as_deref() {
+        Some("standard_only") => Ok(Some("default")),
+        None | Some("auto" | "default" | "flex" | "priority" | "scale") => Ok(request.service_tier.as_deref()),
+        Some(_) => {
+            gaps.missing("service_tier", "this model has no such class of service")?;
+            Ok(None)
+        }
     }
 }
 

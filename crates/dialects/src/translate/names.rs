@@ -140,6 +140,11 @@ impl Names {
     }
 }
 
+/// A name for a tool inside a namespace, where there are none. It is found again by the request's own list.
+pub(crate) fn flat_name(namespace: &str, name: &str) -> String {
+    format!("{namespace}__{name}")
+}
+
 /// The parameters of a function that stands for a custom tool.
 pub(crate) fn input_schema() -> Value {
     json!({
