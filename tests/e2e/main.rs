@@ -15,6 +15,7 @@ mod gateway_bytes;
 mod gateway_faults;
 mod gateway_money;
 mod gateway_providers;
+mod gateway_rules;
 mod gateway_sdks;
 mod gateway_secrets;
 mod hostile;
