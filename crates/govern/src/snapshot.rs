@@ -82,8 +82,16 @@ impl Snapshot {
             client: call.client.as_deref(),
             call: call.id,
             now,
-            discovered_at: self.tools.get(&*call.tool.exposed).map(|tool| tool.tool.discovered_at),
+            discovered_at: self.discovered_at(&call.tool),
         })
+    }
+
+    /// When a tool was first seen; what can be read of a server is as old as the server.
+    fn discovered_at(&self, tool: &ToolRef) -> Option<Timestamp> {
+        match tool.server_id {
+            Some(server) if tool.is_read() => self.servers.get(&server).map(|server| server.created_at),
+            _ => self.tools.get(&*tool.exposed).map(|tool| tool.tool.discovered_at),
+        }
     }
 
     /// Whether `who` may know of a tool. What lists tools and what calls them ask the same.

@@ -7,8 +7,11 @@
 mod schema;
 mod uses;
 
-use preloop_types::config::{Language, ToolConfig};
-use serde_json::{Value, value::RawValue};
+use preloop_types::{
+    PROMPTS_GET, RESOURCES_READ,
+    config::{Language, ToolConfig},
+};
+use serde_json::{Value, json, value::RawValue};
 
 use self::{
     schema::{Lookup, Shape},
@@ -66,7 +69,10 @@ pub fn document(document: &Document, source: &Source, tools: &[ToolSchema<'_>]) 
                     ToolOrigin::Server(name) => schema.server == name,
                 }
         });
-        let schemas: Vec<Value> = matching.filter_map(|tool| serde_json::from_str(tool.schema.get()).ok()).collect();
+        let schemas: Vec<Value> = match read_schema(&tool.name) {
+            Some(schema) if tool.source != ToolOrigin::Builtin => vec![schema],
+            _ => matching.filter_map(|tool| serde_json::from_str(tool.schema.get()).ok()).collect(),
+        };
         if schemas.is_empty()
             && let ToolOrigin::Server(server) = &tool.source
         {
@@ -101,9 +107,20 @@ pub fn config(config: &ToolConfig, schema: Option<&RawValue>) -> Vec<Finding> {
             overridable: rule.overridable,
         })
         .collect();
-    let schemas: Vec<Value> = schema.and_then(|schema| serde_json::from_str(schema.get()).ok()).into_iter().collect();
+    let of_tool = || schema.and_then(|schema| serde_json::from_str(schema.get()).ok());
+    let schemas: Vec<Value> = read_schema(&config.tool_name).or_else(of_tool).into_iter().collect();
     let found = rules(&config.tool_name, &entries, &schemas, |at| format!("$.rules.{at}.expression"));
     found.into_iter().map(|Found { severity, problem, .. }| Finding { severity, problem }).collect()
+}
+
+/// What the arguments are of a method that is governed like a tool.
+fn read_schema(name: &str) -> Option<Value> {
+    let properties = match name {
+        RESOURCES_READ => json!({"uri": {"type": "string"}}),
+        PROMPTS_GET => json!({"name": {"type": "string"}, "arguments": {"type": "object"}}),
+        _ => return None,
+    };
+    Some(json!({"type": "object", "properties": properties}))
 }
 
 /// Why `expression` cannot be a condition in `language`, if so.

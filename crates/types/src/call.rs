@@ -22,6 +22,32 @@ pub struct ToolRef {
     pub definition: Hash,
 }
 
+/// What policy and records call the reading of a server's resources; its argument is `uri`.
+pub const RESOURCES_READ: &str = "resources/read";
+/// What policy and records call the rendering of a server's prompts; its arguments are `name` and
+/// `arguments`.
+pub const PROMPTS_GET: &str = "prompts/get";
+
+impl ToolRef {
+    /// The reading of a server's resources or prompts: governed like a tool, named after `method`.
+    pub fn read(method: &str, server_id: ServerId, server: &str) -> Self {
+        let name: Arc<str> = method.into();
+        Self {
+            id: None,
+            server_id: Some(server_id),
+            server: server.into(),
+            exposed: name.clone(),
+            definition: Hash::of(method),
+            name,
+        }
+    }
+
+    /// Whether this stands for reading resources or prompts: no row describes it.
+    pub fn is_read(&self) -> bool {
+        self.id.is_none() && self.server_id.is_some()
+    }
+}
+
 /// One tool call as the policy sees it.
 #[derive(Debug, Clone)]
 pub struct ToolCall {

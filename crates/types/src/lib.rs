@@ -25,7 +25,7 @@ pub mod text;
 mod time;
 
 pub use budget::{Budget, BudgetAlerts, BudgetSubject, BudgetUnit, Period, Window};
-pub use call::{CallOutcome, OutcomeStatus, ToolCall, ToolRef};
+pub use call::{CallOutcome, OutcomeStatus, PROMPTS_GET, RESOURCES_READ, ToolCall, ToolRef};
 pub use canonical::{CanonicalError, canonical_json, unambiguous};
 pub use decision::{Decision, DecisionSource, RuleRef, Verdict};
 pub use entry::{Entry, EntryKind, Subject};

@@ -196,7 +196,11 @@ impl Governor {
 /// never for its refusal.
 fn stale(snapshot: &Snapshot, approval: &Approval, who: &Principal, decision: &Decision) -> Option<String> {
     let exposed = &approval.tool.exposed;
-    if approval.tool.server_id.is_some() {
+    if approval.tool.is_read() {
+        if !snapshot.ruleset.visible(who, &approval.tool) {
+            return Some(format!("`{exposed}` of server `{}` is no longer available", approval.tool.server));
+        }
+    } else if approval.tool.server_id.is_some() {
         let tool = snapshot.tools.get(&**exposed).filter(|tool| snapshot.is_visible(who, tool));
         let Some(tool) = tool else {
             return Some(format!("Tool '{exposed}' is no longer available"));

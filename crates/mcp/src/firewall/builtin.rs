@@ -103,7 +103,7 @@ impl Firewall {
         let call = attempt.on(reference(attempt.name), CallId::new(self.governor.now()));
         if !snapshot.ruleset.visible(attempt.who, &call.tool) {
             let message = format!("Tool '{}' is not available", attempt.name);
-            return Ok(self.refuse(&attempt, &call, RefusalKind::NotAvailable, message).await);
+            return self.refuse(&attempt, &call, RefusalKind::NotAvailable, message).await;
         }
         match attempt.name {
             REQUEST_APPROVAL => self.request_approval(attempt, call).await,
@@ -116,7 +116,7 @@ impl Firewall {
             Ok(given) => given,
             Err(error) => {
                 let message = format!("The arguments do not fit tool '{REQUEST_APPROVAL}': {error}");
-                return Ok(self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await);
+                return self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await;
             }
         };
         let snapshot = self.snapshot(attempt.who).await?;
@@ -129,7 +129,7 @@ impl Firewall {
                 Some(name) => format!("There is no approval workflow '{name}'"),
                 None => "No approval workflow is configured for this account".to_owned(),
             };
-            return Ok(self.refuse(&attempt, &call, RefusalKind::Misconfigured, message).await);
+            return self.refuse(&attempt, &call, RefusalKind::Misconfigured, message).await;
         };
         call.justification = Some(given.reasoning);
         let admission: Admission = self.governor.ask(attempt.who, call, workflow, given.operation).await;
@@ -140,7 +140,7 @@ impl Firewall {
         let given = serde_json::from_str::<StatusArguments>(call.arguments.get()).ok();
         let Some(id) = given.and_then(|given| given.request_id.parse::<ApprovalId>().ok()) else {
             let message = "Invalid approval request id: give the `request_id` of the pending answer".to_owned();
-            return Ok(self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await);
+            return self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await;
         };
         let approvals = self.governor.approvals();
         // Another agent's request looks like none.

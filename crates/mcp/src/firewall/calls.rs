@@ -7,7 +7,7 @@ use preloop_types::{CallId, Hash, Principal, ToolCall, ToolRef, config::Justific
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Asked, Firewall, builtin, replies, results, route};
+use super::{Asked, Firewall, builtin, replies, replies::Shape, results, route};
 use crate::{
     protocol::{Client, Era, RpcError, error},
     upstream::{UpstreamError, members},
@@ -28,6 +28,7 @@ struct CallParams<'a> {
 pub(super) struct Attempt<'a> {
     pub(super) who: &'a Arc<Principal>,
     pub(super) client: &'a dyn Client,
+    pub(super) shape: Shape,
     pub(super) name: &'a str,
     pub(super) arguments: Arc<RawValue>,
     pub(super) meta: Option<&'a RawValue>,
@@ -41,13 +42,19 @@ impl Firewall {
             Some(arguments) if arguments.get().starts_with('{') => Arc::from(arguments.to_owned()),
             Some(_) => return Err(RpcError::new(error::INVALID_PARAMS, "`arguments` must be an object")),
         };
-        let attempt =
-            Attempt { who: asked.who, client: asked.client, name: &params.name, arguments, meta: params.meta };
+        let attempt = Attempt {
+            who: asked.who,
+            client: asked.client,
+            shape: Shape::Call,
+            name: &params.name,
+            arguments,
+            meta: params.meta,
+        };
         let snapshot = self.snapshot(asked.who).await?;
         match route::tool(&snapshot, asked.who, asked.scope, &params.name) {
             Some(tool) => self.call_upstream(attempt, &snapshot, tool).await,
             None if builtin::is(&params.name) => Box::pin(self.call_builtin(attempt)).await,
-            None => Ok(self.not_available(&attempt).await),
+            None => self.not_available(&attempt).await,
         }
     }
 
@@ -65,7 +72,7 @@ impl Firewall {
                  accepts the change (`preloop tools accept {}`)",
                 attempt.name, tool.reference.exposed
             );
-            return Ok(self.refuse(&attempt, &call, RefusalKind::ToolDefinitionChanged, message).await);
+            return self.refuse(&attempt, &call, RefusalKind::ToolDefinitionChanged, message).await;
         }
         let schema = self.schemas.of(tool);
         if attempt.client.version().era() == Era::Modern
@@ -76,7 +83,7 @@ impl Firewall {
         if let Some(mode) = snapshot.ruleset.config(&tool.reference).and_then(|config| config.justification) {
             match schema.take_reason(call.arguments.clone()) {
                 Ok((arguments, reason)) => (call.arguments, call.justification) = (arguments, reason),
-                Err(message) => return Ok(self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await),
+                Err(message) => return self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await,
             }
             if mode == Justification::Required && call.justification.is_none() {
                 let message = format!(
@@ -85,12 +92,12 @@ impl Firewall {
                     attempt.name,
                     schema.reason_parameter()
                 );
-                return Ok(self.refuse(&attempt, &call, RefusalKind::JustificationRequired, message).await);
+                return self.refuse(&attempt, &call, RefusalKind::JustificationRequired, message).await;
             }
         }
         if let Some(misfit) = schema.misfit(&call.arguments) {
             let message = format!("The arguments do not fit tool '{}': {misfit}", attempt.name);
-            return Ok(self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await);
+            return self.refuse(&attempt, &call, RefusalKind::InvalidArguments, message).await;
         }
         let admission = self.governor.admit(who, call).await;
         self.conclude(attempt, admission).await
@@ -102,7 +109,7 @@ impl Firewall {
             Admission::Granted(permit) => self.carry_out(permit, attempt.meta, attempt.client).await,
             // Waiting is rare and its future large.
             Admission::Held(held) => Box::pin(self.wait_for_human(attempt, *held)).await,
-            Admission::Refused(refusal) => Ok(replies::refused(attempt.name, &refusal)),
+            Admission::Refused(refusal) => replies::refused(attempt.shape, attempt.name, &refusal),
         }
     }
 
@@ -116,21 +123,22 @@ impl Firewall {
     ) -> Result<Arc<RawValue>, RpcError> {
         let (tool, call) = (permit.call().tool.clone(), permit.call().id);
         let answer = match permit.server() {
+            Some(_) if tool.is_read() => self.upstreams.read(&permit, meta, client).await,
             Some(_) => self.upstreams.call_tool(&permit, meta, client).await,
             None => Ok(builtin::approved(permit.call())),
         };
         if permit.settle(&results::outcome(&answer)).await.is_err() {
-            return Ok(replies::unrecorded(&tool, call));
+            return replies::unrecorded(&tool, call);
         }
         match answer {
             Ok(result) => Ok(result),
             Err(UpstreamError::Rpc(error)) => Err(error),
-            Err(error) => Ok(replies::upstream_error(&tool, call, &error)),
+            Err(error) => replies::upstream_error(&tool, call, &error),
         }
     }
 
     /// A tool that is not there, or not for this caller: the same answer for both.
-    async fn not_available(&self, attempt: &Attempt<'_>) -> Arc<RawValue> {
+    async fn not_available(&self, attempt: &Attempt<'_>) -> Result<Arc<RawValue>, RpcError> {
         // A name no catalogue vouches for is kept short in the record.
         let name: String = attempt.name.chars().take(128).collect();
         let tool = ToolRef {
@@ -152,9 +160,9 @@ impl Firewall {
         call: &ToolCall,
         kind: RefusalKind,
         message: String,
-    ) -> Arc<RawValue> {
+    ) -> Result<Arc<RawValue>, RpcError> {
         let refusal: Refusal = self.governor.refuse(attempt.who, call, kind, message).await;
-        replies::refused(attempt.name, &refusal)
+        replies::refused(attempt.shape, attempt.name, &refusal)
     }
 }
 

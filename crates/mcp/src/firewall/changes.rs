@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures::{StreamExt, stream, stream::BoxStream};
 use preloop_store::Event;
-use preloop_types::{Principal, ServerId, config::Server};
+use preloop_types::{PROMPTS_GET, Principal, RESOURCES_READ, ServerId, config::Server};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Firewall, route};
@@ -62,7 +62,15 @@ impl Watch {
     }
 
     async fn of_server(&self, event: UpstreamEvent) -> Vec<Change> {
-        let Some(server) = self.visible(event.server).await else { return Vec::new() };
+        let method = match event.change {
+            // Which tools it had that this caller could see is not known any more.
+            UpstreamChange::Tools => {
+                return if self.reaches(event.server).await { vec![Change::Tools] } else { Vec::new() };
+            }
+            UpstreamChange::Prompts => PROMPTS_GET,
+            UpstreamChange::Resources | UpstreamChange::ResourceUpdated(_) => RESOURCES_READ,
+        };
+        let Some(server) = self.visible(event.server, method).await else { return Vec::new() };
         vec![match event.change {
             UpstreamChange::Tools => Change::Tools,
             UpstreamChange::Prompts => Change::Prompts,
@@ -71,9 +79,16 @@ impl Watch {
         }]
     }
 
-    async fn visible(&self, id: ServerId) -> Option<Arc<Server>> {
+    /// Whether the server is behind this endpoint.
+    async fn reaches(&self, id: ServerId) -> bool {
+        let EndpointScope::Server(slug) = &self.scope else { return true };
+        let snapshot = self.governor.snapshot(self.who.account).await;
+        snapshot.is_ok_and(|snapshot| snapshot.servers.get(&id).is_some_and(|server| server.slug == *slug))
+    }
+
+    async fn visible(&self, id: ServerId, method: &str) -> Option<Arc<Server>> {
         let snapshot = self.governor.snapshot(self.who.account).await.ok()?;
-        let servers = route::servers(&snapshot, &self.who, &self.scope).into_iter();
+        let servers = route::servers(&snapshot, &self.who, &self.scope, method).into_iter();
         servers.map(|server| (server.id, server)).collect::<HashMap<_, _>>().remove(&id)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use preloop_types::config::Server;
+use preloop_types::{RESOURCES_READ, config::Server};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -49,7 +49,7 @@ impl Firewall {
     }
 
     async fn template(&self, asked: &Asked<'_>, uri: &str) -> Result<(Arc<Server>, String), RpcError> {
-        let servers = self.servers(asked).await?;
+        let servers = self.servers(asked, RESOURCES_READ).await?;
         match (route::split_uri(&servers, asked.scope, uri), servers.as_slice()) {
             (Some((server, rest)), _) => Ok((server, rest.to_owned())),
             (None, [only]) => Ok((only.clone(), uri.to_owned())),

@@ -2,7 +2,7 @@
 //!
 //! One module per group of methods. [`calls`] is the product: a `tools/call` is resolved, checked,
 //! admitted by `preloop-govern` and, under its `Permit`, carried out. Lists show exactly what a
-//! call would accept. Nothing here parses a transport or holds a connection.
+//! call would accept; [`reads`] governs resources and prompts the same way. Nothing here parses a transport or holds a connection.
 
 mod arguments;
 mod builtin;
@@ -12,6 +12,7 @@ mod completion;
 mod elicit;
 mod offers;
 mod prompts;
+mod reads;
 mod replies;
 mod resources;
 mod results;

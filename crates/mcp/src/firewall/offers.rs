@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use preloop_types::Principal;
+use preloop_types::{PROMPTS_GET, Principal, RESOURCES_READ};
 use serde_json::{Map, Value, json};
 
 use super::{Firewall, route, tasks};
@@ -19,13 +19,22 @@ impl Firewall {
         version: Version,
     ) -> Result<Offer, RpcError> {
         let snapshot = self.snapshot(who).await?;
-        let servers = route::servers(&snapshot, who, scope);
+        let servers: Vec<_> = [RESOURCES_READ, PROMPTS_GET]
+            .into_iter()
+            .flat_map(|method| {
+                route::servers(&snapshot, who, scope, method).into_iter().map(move |server| (method, server))
+            })
+            .collect();
         let mut capabilities = Map::from_iter([("tools".to_owned(), json!({"listChanged": true}))]);
-        for server in &servers {
+        for (method, server) in &servers {
             let Some(facts) = &server.facts else { continue };
             let offered: Map<String, Value> = serde_json::from_str(facts.capabilities.0.get()).unwrap_or_default();
             for group in ["resources", "prompts", "completions", "logging"] {
                 let Some(theirs) = offered.get(group) else { continue };
+                if (group == "resources" && *method != RESOURCES_READ) || (group == "prompts" && *method != PROMPTS_GET)
+                {
+                    continue;
+                }
                 let ours = capabilities.entry(group).or_insert_with(|| json!({}));
                 match group {
                     "resources" => {
@@ -42,8 +51,10 @@ impl Firewall {
         if version.era() == Era::Modern {
             capabilities.insert("extensions".to_owned(), json!({tasks::EXTENSION: {}}));
         }
-        let instructions = match (scope, servers.as_slice()) {
-            (EndpointScope::Server(_), [only]) => only.facts.as_ref().and_then(|facts| facts.instructions.clone()),
+        let instructions = match (scope, servers.first()) {
+            (EndpointScope::Server(_), Some((_, only))) => {
+                only.facts.as_ref().and_then(|facts| facts.instructions.clone())
+            }
             _ => Some(INSTRUCTIONS.to_owned()),
         };
         Ok(Offer { capabilities, instructions })

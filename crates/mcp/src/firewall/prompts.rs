@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use preloop_types::config::Server;
+use preloop_types::{PROMPTS_GET, config::Server};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -24,18 +24,18 @@ impl Firewall {
         let renamed = |server: &Server, item: &RawValue| {
             rename(item, "name", |name| route::exposed_name(asked.scope, server, name))
         };
-        self.list_offered(asked, "prompts", |all| &all.prompts, renamed).await
+        self.list_offered(asked, PROMPTS_GET, "prompts", |all| &all.prompts, renamed).await
     }
 
     pub(super) async fn get_prompt(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
         let NameParams { name } = asked.params("`params` must hold the prompt's `name`")?;
         let (server, name) = self.prompt(asked, &name).await?;
-        self.pass(asked, &server, "prompts/get", asked.params_with("name", &name)).await
+        self.read(asked, &server, PROMPTS_GET, asked.params_with("name", &name)).await
     }
 
     /// Where a prompt's name leads. A bare name leads to the server that has it, if only one does.
     pub(super) async fn prompt(&self, asked: &Asked<'_>, name: &str) -> Result<(Arc<Server>, String), RpcError> {
-        let servers = self.servers(asked).await?;
+        let servers = self.servers(asked, PROMPTS_GET).await?;
         if let Some((server, rest)) = route::split_name(&servers, asked.scope, name) {
             return Ok((server, rest.to_owned()));
         }

@@ -1,7 +1,8 @@
 //! What an agent is told when its call is not simply carried out.
 //!
-//! Always a normal result with one text block for the model and `structuredContent` for programs:
-//! many clients hide JSON-RPC errors from the model. Nothing here ever holds an approval link.
+//! A call always gets a normal result with one text block for the model and `structuredContent`
+//! for programs: many clients hide JSON-RPC errors from the model. A read has no such result and
+//! gets the same text and facts as an error. Nothing here ever holds an approval link.
 
 use std::sync::Arc;
 
@@ -10,7 +11,10 @@ use preloop_store::Approval;
 use preloop_types::{CallId, ToolRef};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::upstream::UpstreamError;
+use crate::{
+    protocol::{RpcError, error},
+    upstream::UpstreamError,
+};
 
 /// Where our own facts lie in `_meta`.
 const CORRELATION: &str = "dev.preloop/correlation_id";
@@ -18,8 +22,34 @@ const CORRELATION: &str = "dev.preloop/correlation_id";
 /// Put behind every refusal that a resourceful agent might try to get around.
 const NO_DETOUR: &str = "This is a decision, not a malfunction: do not retry it by other means.";
 
+/// What an agent gets: a result, or a JSON-RPC error.
+pub(super) type Answer = Result<Arc<RawValue>, RpcError>;
+
+/// What kind of answer the agent waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A tool's result.
+    Call,
+    /// The content of a resource or prompt.
+    Read,
+}
+
+impl Shape {
+    pub(super) fn of(tool: &ToolRef) -> Self {
+        if tool.is_read() { Shape::Read } else { Shape::Call }
+    }
+
+    /// Our own word in place of what the agent waits for.
+    fn answer(self, text: &str, facts: &Value, is_error: bool, call: CallId) -> Answer {
+        match self {
+            Shape::Call => Ok(result(text, facts, is_error, call)),
+            Shape::Read => Err(RpcError::new(error::GOVERNED, text).with_data(facts)),
+        }
+    }
+}
+
 /// A call that will not be carried out.
-pub(super) fn refused(name: &str, refusal: &Refusal) -> Arc<RawValue> {
+pub(super) fn refused(shape: Shape, name: &str, refusal: &Refusal) -> Answer {
     let kind = refusal.kind;
     let text = match kind {
         RefusalKind::NotAvailable => format!("Access denied: Tool '{name}' is not available"),
@@ -43,20 +73,26 @@ pub(super) fn refused(name: &str, refusal: &Refusal) -> Arc<RawValue> {
     if kind == RefusalKind::JustificationRequired {
         facts["parameter"] = json!(super::arguments::JUSTIFICATION);
     }
-    result(&text, &facts, true, refusal.call)
+    shape.answer(&text, &facts, true, refusal.call)
 }
 
 /// A call that waits for a human: not an error, and not a result yet.
-pub(super) fn pending(held: &Held) -> Arc<RawValue> {
+pub(super) fn pending(shape: Shape, held: &Held) -> Answer {
     let approval = &held.approval;
     let timeout = held.workflow.timeout_seconds;
     let poll = (timeout / 20).clamp(5, 15);
-    let message = format!(
-        "This call needs a person's approval and has not been carried out. Request {} is open until {}. Poll \
-         `get_approval_status` with this request_id every {poll} seconds; once approved, its result is given there. Do \
-         not repeat the call and do not try to reach the same effect in another way.",
-        approval.id, approval.expires_at
-    );
+    let (id, until) = (approval.id, approval.expires_at);
+    let message = match shape {
+        Shape::Call => format!(
+            "This call needs a person's approval and has not been carried out. Request {id} is open until {until}. Poll \
+             `get_approval_status` with this request_id every {poll} seconds; once approved, its result is given \
+             there. Do not repeat the call and do not try to reach the same effect in another way."
+        ),
+        Shape::Read => format!(
+            "Reading this needs a person's approval. Request {id} is open until {until}. Read it again later: once \
+             approved, that gives its content. Do not try to get at it in another way."
+        ),
+    };
     let facts = json!({
         "status": "pending_approval",
         "request_id": approval.id,
@@ -68,16 +104,21 @@ pub(super) fn pending(held: &Held) -> Arc<RawValue> {
         "expires_at": approval.expires_at,
         "channels": held.channels,
         "approvers": held.approvers,
-        "message": message,
+        "message": &message,
         "correlation_id": approval.call,
     });
-    result(&facts.to_string(), &facts, false, approval.call)
+    let text = if shape == Shape::Read { message } else { facts.to_string() };
+    shape.answer(&text, &facts, false, approval.call)
 }
 
 /// The upstream server gave no answer worth the name.
-pub(super) fn upstream_error(tool: &ToolRef, call: CallId, error: &UpstreamError) -> Arc<RawValue> {
-    let effect = if error.sent() { " The call may have taken effect." } else { "" };
-    let text = format!("Error executing tool: server `{}`: {error}.{effect}", tool.server);
+pub(super) fn upstream_error(tool: &ToolRef, call: CallId, error: &UpstreamError) -> Answer {
+    let text = if tool.is_read() {
+        format!("server `{}`: {error}", tool.server)
+    } else {
+        let effect = if error.sent() { " The call may have taken effect." } else { "" };
+        format!("Error executing tool: server `{}`: {error}.{effect}", tool.server)
+    };
     let facts = json!({
         "status": "upstream_error",
         "tool": &*tool.exposed,
@@ -88,11 +129,11 @@ pub(super) fn upstream_error(tool: &ToolRef, call: CallId, error: &UpstreamError
         "retryable": error.retryable(),
         "correlation_id": call,
     });
-    result(&text, &facts, true, call)
+    Shape::of(tool).answer(&text, &facts, true, call)
 }
 
 /// The call was carried out but how it ended could not be recorded.
-pub(super) fn unrecorded(tool: &ToolRef, call: CallId) -> Arc<RawValue> {
+pub(super) fn unrecorded(tool: &ToolRef, call: CallId) -> Answer {
     let text = "The call was carried out, but its outcome could not be recorded, so its result is withheld. Check its \
                 effect before repeating it.";
     let facts = json!({
@@ -103,11 +144,11 @@ pub(super) fn unrecorded(tool: &ToolRef, call: CallId) -> Arc<RawValue> {
         "retryable": false,
         "correlation_id": call,
     });
-    result(text, &facts, true, call)
+    Shape::of(tool).answer(text, &facts, true, call)
 }
 
 /// An approved call that was carried out earlier and failed without a result.
-pub(super) fn failed_earlier(approval: &Approval, error: &str) -> Arc<RawValue> {
+pub(super) fn failed_earlier(approval: &Approval, error: &str) -> Answer {
     let facts = json!({
         "status": "upstream_error",
         "tool": &*approval.tool.exposed,
@@ -116,7 +157,7 @@ pub(super) fn failed_earlier(approval: &Approval, error: &str) -> Arc<RawValue> 
         "retryable": false,
         "correlation_id": approval.call,
     });
-    result(&format!("Error executing tool: {error}"), &facts, true, approval.call)
+    Shape::of(&approval.tool).answer(&format!("Error executing tool: {error}"), &facts, true, approval.call)
 }
 
 /// A text for the model with facts for programs.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use dashmap::DashMap;
-use preloop_types::{ServerId, config::Server};
+use preloop_types::{RESOURCES_READ, ServerId, config::Server};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -51,25 +51,26 @@ struct UriParams<'a> {
 impl Firewall {
     pub(super) async fn list_resources(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
         let rename = |server: &Server, item: &RawValue| qualify(asked.scope, server, item, "uri");
-        self.list_offered(asked, "resources", |all| &all.resources, rename).await
+        self.list_offered(asked, RESOURCES_READ, "resources", |all| &all.resources, rename).await
     }
 
     pub(super) async fn list_resource_templates(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
         let rename = |server: &Server, item: &RawValue| qualify(asked.scope, server, item, "uriTemplate");
-        self.list_offered(asked, "resourceTemplates", |all| &all.templates, rename).await
+        self.list_offered(asked, RESOURCES_READ, "resourceTemplates", |all| &all.templates, rename).await
     }
 
-    /// One page of what all visible servers offer of one kind. A server that cannot be asked is
-    /// left out: the others still work.
+    /// One page of what all servers offer of one kind that the caller may know of, because it may
+    /// use `method`. A server that cannot be asked is left out: the others still work.
     pub(super) async fn list_offered(
         &self,
         asked: &Asked<'_>,
+        method: &str,
         member: &str,
         kind: fn(&Offered) -> &Vec<Arc<RawValue>>,
         rename: impl Fn(&Server, &RawValue) -> String,
     ) -> Result<Arc<RawValue>, RpcError> {
         let page = asked.page()?;
-        let servers = self.servers(asked).await?;
+        let servers = self.servers(asked, method).await?;
         let account = asked.who.account;
         let answers =
             servers.iter().map(|server| async move { (server, self.upstreams.offered(account, server).await) });
@@ -85,11 +86,12 @@ impl Firewall {
 
     pub(super) async fn read_resource(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
         let (server, uri) = self.resource(asked).await?;
-        self.pass(asked, &server, "resources/read", asked.params_with("uri", &uri)).await
+        self.read(asked, &server, RESOURCES_READ, asked.params_with("uri", &uri)).await
     }
 
     pub(super) async fn subscribe(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
         let (server, uri) = self.resource(asked).await?;
+        self.may_follow(asked, &server, &uri).await?;
         if !self.subscriptions.add(server.id, &uri) {
             return Ok(members::raw("{}"));
         }
@@ -108,17 +110,17 @@ impl Firewall {
         self.pass(asked, &server, "resources/unsubscribe", asked.params_with("uri", &uri)).await
     }
 
-    /// The servers whose resources and prompts the caller may see.
-    pub(super) async fn servers(&self, asked: &Asked<'_>) -> Result<Vec<Arc<Server>>, RpcError> {
+    /// The servers whose resources or prompts the caller may see: those it may use `method` of.
+    pub(super) async fn servers(&self, asked: &Asked<'_>, method: &str) -> Result<Vec<Arc<Server>>, RpcError> {
         let snapshot = self.snapshot(asked.who).await?;
-        Ok(route::servers(&snapshot, asked.who, asked.scope))
+        Ok(route::servers(&snapshot, asked.who, asked.scope, method))
     }
 
     /// Where a URI leads. One without our prefix, from a result's link, leads to the server that
     /// lists it, or to the only one there is.
     async fn resource(&self, asked: &Asked<'_>) -> Result<(Arc<Server>, String), RpcError> {
         let UriParams { uri } = asked.params("`params` must hold the resource's `uri`")?;
-        let servers = self.servers(asked).await?;
+        let servers = self.servers(asked, RESOURCES_READ).await?;
         if let Some((server, rest)) = route::split_uri(&servers, asked.scope, &uri) {
             return Ok((server, rest.to_owned()));
         }

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use preloop_govern::{CatalogueTool, Snapshot};
-use preloop_types::{
-    Principal,
-    config::{Server, ServerStatus},
-};
+use preloop_types::{Principal, ToolRef, config::Server};
 
 use crate::downstream::EndpointScope;
 
@@ -27,24 +24,17 @@ pub(super) fn tool<'s>(
     tool.filter(|tool| snapshot.is_visible(who, tool))
 }
 
-/// The servers whose resources and prompts a caller may see here, by slug.
-pub(super) fn servers(snapshot: &Snapshot, who: &Principal, scope: &EndpointScope) -> Vec<Arc<Server>> {
-    let mut servers: Vec<_> = snapshot.servers.values().filter(|server| may_see(who, server)).cloned().collect();
+/// The servers whose resources (`resources/read`) or prompts (`prompts/get`) a caller may see
+/// here, by slug. One bound to single tools sees those only where they are among its tools.
+pub(super) fn servers(snapshot: &Snapshot, who: &Principal, scope: &EndpointScope, method: &str) -> Vec<Arc<Server>> {
+    let visible =
+        |server: &&Arc<Server>| snapshot.ruleset.visible(who, &ToolRef::read(method, server.id, &server.slug));
+    let mut servers: Vec<_> = snapshot.servers.values().filter(visible).cloned().collect();
     if let EndpointScope::Server(slug) = scope {
         servers.retain(|server| server.slug == *slug);
     }
     servers.sort_by(|a, b| a.slug.cmp(&b.slug));
     servers
-}
-
-/// A credential bound to servers sees those; one bound to single tools sees no server whole.
-fn may_see(who: &Principal, server: &Server) -> bool {
-    let allowed = match (&who.allowed_servers, &who.allowed_tools) {
-        (Some(names), _) => names.iter().any(|name| *name == server.slug || *name == server.name),
-        (None, Some(_)) => false,
-        (None, None) => true,
-    };
-    allowed && server.status != ServerStatus::Disabled
 }
 
 /// What a prompt of `server` is called here.

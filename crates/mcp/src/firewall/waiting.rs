@@ -15,11 +15,14 @@ use preloop_types::{ApprovalId, Principal, Timestamp};
 use serde_json::{json, value::RawValue, value::to_raw_value};
 use tokio::time::Instant;
 
-use super::{Firewall, calls::Attempt, elicit, replies, tasks};
+use super::{
+    Firewall,
+    calls::Attempt,
+    elicit,
+    replies::{self, Answer as Final, Shape},
+    tasks,
+};
 use crate::protocol::{Client, RpcError, error};
-
-/// What an agent gets in the end.
-type Final = Result<Arc<RawValue>, RpcError>;
 
 /// What became of a request so far.
 pub(super) enum Answer {
@@ -33,7 +36,7 @@ impl Firewall {
     /// Holds the call for as long as the client can be expected to wait.
     pub(super) async fn wait_for_human(&self, attempt: Attempt<'_>, held: Held) -> Result<Arc<RawValue>, RpcError> {
         let id = held.approval.id;
-        if tasks::wanted(attempt.client) {
+        if attempt.shape == Shape::Call && tasks::wanted(attempt.client) {
             return Ok(tasks::created(&held));
         }
         let patience = if held.workflow.async_approval { Duration::ZERO } else { self.options.hold };
@@ -42,7 +45,7 @@ impl Firewall {
                 self.delivered(attempt.who, id).await;
                 answer
             }
-            None => Ok(replies::pending(&held)),
+            None => replies::pending(attempt.shape, &held),
         }
     }
 
@@ -93,11 +96,13 @@ impl Firewall {
         let redeemed = self.governor.approvals().redeem(who, approval).await;
         Ok(match redeemed.map_err(|error| unreadable(approval.id, &error))? {
             Redeemed::Granted(permit) => Answer::Final(self.carry_out(permit, meta, client).await),
-            Redeemed::Finished(stored) => Answer::Final(Ok(match (stored.result, stored.error) {
-                (Some(result), _) => Arc::from(result),
+            Redeemed::Finished(stored) => Answer::Final(match (stored.result, stored.error) {
+                (Some(result), _) => Ok(Arc::from(result)),
                 (None, error) => replies::failed_earlier(approval, error.as_deref().unwrap_or("no result")),
-            })),
-            Redeemed::Refused(refusal) => Answer::Final(Ok(replies::refused(&approval.tool.exposed, &refusal))),
+            }),
+            Redeemed::Refused(refusal) => {
+                Answer::Final(replies::refused(Shape::of(&approval.tool), &approval.tool.exposed, &refusal))
+            }
             Redeemed::Running | Redeemed::Pending => Answer::Open,
         })
     }

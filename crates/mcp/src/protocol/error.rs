@@ -14,6 +14,8 @@ pub const INTERNAL_ERROR: i64 = -32603;
 pub const UNAUTHENTICATED: i64 = -32001;
 /// A resource that does not exist, in the legacy era.
 pub const RESOURCE_NOT_FOUND: i64 = -32002;
+/// A read that the policy refuses, or that waits for a person; the data says which.
+pub const GOVERNED: i64 = -32003;
 /// Modern era: mirrored headers disagree with the body.
 pub const HEADER_MISMATCH: i64 = -32020;
 /// Modern era: the client lacks a capability the request needs.

@@ -92,6 +92,18 @@ pub(crate) fn replace(object: &RawValue, name: &str, value: &str) -> Option<Arc<
     Some(raw(out))
 }
 
+/// The object without the member `name`, and that member.
+pub(crate) fn take<'a>(object: &'a RawValue, name: &str) -> Option<(Arc<RawValue>, Option<&'a RawValue>)> {
+    let members = Members::of(object)?;
+    let mut out = String::with_capacity(object.get().len());
+    out.push('{');
+    for (key, value) in members.0.iter().filter(|(key, _)| key != name) {
+        append(&mut out, key, value.get());
+    }
+    out.push('}');
+    Some((raw(out), members.get(name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

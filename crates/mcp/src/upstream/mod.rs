@@ -41,7 +41,7 @@ use preloop_egress::{Egress, Policy, Redirects};
 use preloop_govern::Permit;
 use preloop_store::Store;
 use preloop_types::{
-    AccountId, Hash, Principal, ServerId, Subject, ToolId,
+    AccountId, Hash, PROMPTS_GET, Principal, RESOURCES_READ, ServerId, Subject, ToolId,
     config::{Server, Tool, Transport},
 };
 use serde_json::value::RawValue;
@@ -62,17 +62,19 @@ pub use health::Health;
 
 use connection::{Cause, Connection, owner};
 
-/// Requests that are passed on for an agent. `tools/call` is not among them: it takes a permit.
+/// Requests that are passed on for an agent. `tools/call` and [`READS`] are not among them: they
+/// take a permit.
 const RELAYED: &[&str] = &[
     "resources/list",
     "resources/templates/list",
-    "resources/read",
     "resources/subscribe",
     "resources/unsubscribe",
     "prompts/list",
-    "prompts/get",
     "completion/complete",
 ];
+
+/// Methods that give an agent content, each a governed call.
+const READS: &[&str] = &[RESOURCES_READ, PROMPTS_GET];
 
 /// How upstream servers are dealt with on this instance.
 #[derive(Debug, Clone)]
@@ -149,6 +151,22 @@ impl Upstreams {
     ) -> Result<Arc<RawValue>, UpstreamError> {
         let connection = self.connection(who.account, server)?;
         connection.call_tool(name, definition, arguments, meta, owner(who, client), client).await
+    }
+
+    /// Carries out the read that was admitted, with exactly its arguments as params.
+    pub async fn read(
+        &self,
+        permit: &Permit,
+        meta: Option<&RawValue>,
+        client: &dyn Client,
+    ) -> Result<Arc<RawValue>, UpstreamError> {
+        let (who, call) = (permit.principal(), permit.call());
+        let (Some(server), Some(method)) = (permit.server(), READS.iter().find(|method| ***method == *call.tool.name))
+        else {
+            return Err(UpstreamError::Config(format!("`{}` reads nothing of an upstream server", call.tool.name)));
+        };
+        let connection = self.connection(who.account, server)?;
+        connection.read(method, &call.arguments, meta, owner(who, client), client).await
     }
 
     /// Passes on one of [`RELAYED`]; anything else is unknown.

@@ -54,6 +54,11 @@ impl<'a> Ask<'a> {
         Some(Self { method, body: Body::Other(members), meta, extra: Vec::new() })
     }
 
+    /// The same with this `_meta` of the agent's.
+    pub(super) fn with_meta(self, meta: Option<&'a RawValue>) -> Self {
+        Self { meta, ..self }
+    }
+
     /// The params for one connection.
     pub(super) fn params(&self, leg: &Leg<'_>) -> String {
         let size = match &self.body {

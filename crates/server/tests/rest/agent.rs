@@ -104,7 +104,8 @@ impl Messages {
             {
                 let data =
                     event.lines().find_map(|line| line.strip_prefix("data:")).unwrap_or_default().trim().to_owned();
-                self.text = rest.to_owned();
+                let rest = rest.len();
+                self.text.drain(..self.text.len() - rest);
                 if !data.is_empty() {
                     return serde_json::from_str(&data).unwrap();
                 }

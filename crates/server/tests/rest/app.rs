@@ -1,6 +1,6 @@
 //! The harness: a server in this process on a free port, with a fresh store.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use preloop_bench::mock::{Mock, Options};
 use preloop_govern::{Admission, config::MintedKey};
@@ -158,6 +158,18 @@ impl App {
             Admission::Granted(_) => panic!("`{tool}` was allowed"),
             Admission::Refused(refusal) => panic!("`{tool}` was refused: {}", refusal.message),
         }
+    }
+
+    /// Waits until an approval request is open: its id.
+    pub(crate) async fn one_pending(&self) -> String {
+        for _ in 0..500 {
+            let open = self.owner.get("/api/v1/approval-requests?status=pending").await.ok();
+            if let Some(request) = open.as_array().unwrap().first() {
+                return request["id"].as_str().unwrap().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no request was made");
     }
 
     /// An account in which `pay` of the mock needs a human, and an agent.

@@ -12,6 +12,7 @@ mod mcp_servers;
 mod page;
 mod permissions;
 mod policies;
+mod reads;
 mod rules;
 mod system;
 mod waiting;

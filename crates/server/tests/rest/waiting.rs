@@ -22,17 +22,6 @@ async fn bank(elicitation: bool) -> App {
     app
 }
 
-async fn one_pending(app: &App) -> String {
-    for _ in 0..500 {
-        let open = app.owner.get("/api/v1/approval-requests?status=pending").await.ok();
-        if let Some(request) = open.as_array().unwrap().first() {
-            return request["id"].as_str().unwrap().to_owned();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("no request was made");
-}
-
 async fn decide(app: &App, id: &str, how: &str) -> u16 {
     let path = format!("/api/v1/approval-requests/{id}/{how}");
     app.owner.post(&path, json!({"approved": how == "approve", "comment": "by REST"})).await.status.as_u16()
@@ -40,7 +29,7 @@ async fn decide(app: &App, id: &str, how: &str) -> u16 {
 
 // === at the client ===
 
-fn answer(content: Value) -> Value {
+fn answer(content: &Value) -> Value {
     json!({"preloop_approval": {"action": "accept", "content": content}})
 }
 
@@ -70,7 +59,7 @@ async fn the_owner_approves_at_the_client() {
     assert!(!message.contains("hunter2"), "secrets are not shown: {message}");
     assert_eq!(app.mock.count("one"), 0, "nothing happens while the question is open");
 
-    let result = answered(&agent, &arguments, &state, answer(json!({"decision": "approve"}))).await;
+    let result = answered(&agent, &arguments, &state, answer(&json!({"decision": "approve"}))).await;
     assert_eq!(result["structuredContent"]["echo"]["amount"], 9, "{result:#}");
     assert_eq!(app.mock.count("one"), 1);
 
@@ -108,7 +97,7 @@ async fn a_dismissed_question_leaves_the_decision_to_others() {
 
     let dismissed = json!({"preloop_approval": {"action": "cancel"}});
     let (result, ()) = join!(answered(&agent, &arguments, &state, dismissed), async {
-        let id = one_pending(&app).await;
+        let id = app.one_pending().await;
         assert_eq!(decide(&app, &id, "approve").await, 200);
     });
     assert_eq!(result["structuredContent"]["echo"]["amount"], 9, "{result:#}");
@@ -121,7 +110,7 @@ async fn nobody_is_asked_at_a_client_that_cannot_or_where_the_workflow_does_not_
         let app = bank(elicitation).await;
         let agent = Agent::of(&app).await;
         let (result, ()) = join!(agent.call("pay", json!({"id": "one", "amount": 9}), &capabilities), async {
-            let id = one_pending(&app).await;
+            let id = app.one_pending().await;
             assert_eq!(decide(&app, &id, "approve").await, 200);
         });
         assert_eq!(result["resultType"], "complete", "{result:#}");
@@ -167,7 +156,7 @@ async fn an_approved_task_completes_with_the_tools_result_once() {
     assert_eq!(get_task(&agent, &id).await["result"]["status"], "working");
     assert_eq!(app.mock.count("one"), 0);
 
-    assert_eq!(decide(&app, &one_pending(&app).await, "approve").await, 200);
+    assert_eq!(decide(&app, &app.one_pending().await, "approve").await, 200);
     let (done, again) = join!(ended(&agent, &id), ended(&agent, &id));
     assert_eq!(done["status"], "completed", "{done:#}");
     assert_eq!(done["result"]["structuredContent"]["echo"]["amount"], 9, "{done:#}");
@@ -180,7 +169,7 @@ async fn a_declined_task_completes_with_an_error_result() {
     let app = bank(false).await;
     let agent = Agent::of(&app).await;
     let id = task(&agent, json!({"id": "one", "amount": 9})).await;
-    assert_eq!(decide(&app, &one_pending(&app).await, "decline").await, 200);
+    assert_eq!(decide(&app, &app.one_pending().await, "decline").await, 200);
     let done = ended(&agent, &id).await;
     assert_eq!((&done["status"], &done["result"]["isError"]), (&json!("completed"), &json!(true)), "{done:#}");
     assert_eq!(done["result"]["structuredContent"]["status"], "declined", "{done:#}");
@@ -192,7 +181,7 @@ async fn a_cancelled_task_can_no_longer_be_approved() {
     let app = bank(false).await;
     let agent = Agent::of(&app).await;
     let id = task(&agent, json!({"id": "one", "amount": 9})).await;
-    let request = one_pending(&app).await;
+    let request = app.one_pending().await;
     agent.modern("tasks/cancel", json!({"taskId": id}), &tasks()).await;
     assert_eq!(get_task(&agent, &id).await["result"]["status"], "cancelled");
     assert_eq!(decide(&app, &request, "approve").await, 400);

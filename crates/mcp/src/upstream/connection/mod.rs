@@ -140,6 +140,21 @@ impl Connection {
         self.run(job, Duration::from_millis(self.server.settings.call_ms)).await
     }
 
+    /// Reads what `params` name.
+    pub(super) async fn read(
+        &self,
+        method: &str,
+        params: &RawValue,
+        meta: Option<&RawValue>,
+        owner: Owner,
+        client: &dyn Client,
+    ) -> Result<Arc<RawValue>, UpstreamError> {
+        let ask = Ask::other(method, Some(params))
+            .ok_or_else(|| UpstreamError::Config(format!("the params of `{method}` are not an object")))?;
+        let job = Job { ask: ask.with_meta(meta), tool: None, client, owner, sent: AtomicBool::new(false) };
+        self.run(job, Duration::from_millis(self.server.settings.call_ms)).await
+    }
+
     /// Makes any other request.
     pub(super) async fn request(
         &self,
