@@ -17,7 +17,7 @@ use super::{
     Downstream,
     guard::{self, Accept, Refusal},
     handler::{EndpointScope, Handler, Identify, Unidentified},
-    http_sse, legacy, modern,
+    http_sse, legacy, metadata, modern,
     options::Options,
     params::{Params, text},
     parking::{ParkingLot, PerKey},
@@ -65,7 +65,9 @@ pub(super) fn router(downstream: Downstream) -> Router {
         .route("/mcp/v1", any(all))
         .route("/mcp/v1/", any(all))
         .route("/mcp/v1/servers/{slug}", any(one))
-        .route("/mcp/v1/servers/{slug}/", any(one));
+        .route("/mcp/v1/servers/{slug}/", any(one))
+        .route(metadata::WELL_KNOWN, any(metadata::root))
+        .route(&format!("{}/{{*path}}", metadata::WELL_KNOWN), any(metadata::of_path));
     if http_sse {
         router =
             router.route(http_sse::STREAM, any(http_sse::stream)).route(http_sse::MESSAGES, any(http_sse::message));
@@ -99,11 +101,13 @@ impl Arrival {
             guard::origin(&parts.headers, authority, options)?;
             let presented = parts.headers.contains_key(header::AUTHORIZATION);
             let Some(bearer) = guard::bearer(&parts.headers) else {
-                return Err(replies::unauthorized(options, authority, presented));
+                return Err(replies::unauthorized(options, authority, parts.uri.path(), presented));
             };
             match shared.identify.identify(bearer).await {
                 Ok(who) => who,
-                Err(Unidentified::Invalid) => return Err(replies::unauthorized(options, authority, true)),
+                Err(Unidentified::Invalid) => {
+                    return Err(replies::unauthorized(options, authority, parts.uri.path(), true));
+                }
                 Err(Unidentified::Unavailable(why)) => {
                     tracing::error!(why, "credentials cannot be checked");
                     return Err(replies::unavailable("credentials cannot be checked now; try again".to_owned()));
@@ -144,7 +148,7 @@ impl Arrival {
     pub(super) fn refuse(&self, scope: Scope, id: Option<crate::protocol::Id>) -> Response {
         let options = &self.shared.options;
         let authority = guard::host(self.headers(), &self.parts.uri, options).unwrap_or_default();
-        replies::insufficient_scope(options, authority, id, scope.as_str())
+        replies::insufficient_scope(options, authority, self.parts.uri.path(), id, scope.as_str())
     }
 }
 

@@ -17,6 +17,7 @@ mod handler;
 mod http_sse;
 mod legacy;
 mod listen;
+mod metadata;
 mod modern;
 mod options;
 mod outgoing;

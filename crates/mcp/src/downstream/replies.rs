@@ -3,15 +3,15 @@
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 
-use super::{guard::Refusal, options::Options};
+use super::{
+    guard::Refusal,
+    metadata::{SCOPES, WELL_KNOWN, base},
+    options::Options,
+};
 use crate::protocol::{self, Id, RpcError, error};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
-
-/// Where the endpoint's authorization is described (RFC 9728).
-const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/mcp/v1";
-const SCOPES: &str = "mcp:read mcp:write";
 
 pub(super) fn json(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
@@ -64,19 +64,25 @@ pub(super) fn unavailable(what: String) -> Response {
 }
 
 /// No credential, or one that names nobody.
-pub(super) fn unauthorized(options: &Options, authority: &str, presented: bool) -> Response {
+pub(super) fn unauthorized(options: &Options, authority: &str, path: &str, presented: bool) -> Response {
     let (message, reason) = if presented {
         ("Authentication required: the credential is not valid or has expired", ", error=\"invalid_token\"")
     } else {
         ("Authentication required: send `Authorization: Bearer <API key>`", "")
     };
-    let challenge = challenge(options, authority, SCOPES, reason);
+    let challenge = challenge(options, authority, path, &SCOPES.join(" "), reason);
     challenged(StatusCode::UNAUTHORIZED, &challenge, RpcError::new(error::UNAUTHENTICATED, message), None)
 }
 
 /// A credential that may not do this.
-pub(super) fn insufficient_scope(options: &Options, authority: &str, id: Option<Id>, scope: &str) -> Response {
-    let challenge = challenge(options, authority, scope, ", error=\"insufficient_scope\"");
+pub(super) fn insufficient_scope(
+    options: &Options,
+    authority: &str,
+    path: &str,
+    id: Option<Id>,
+    scope: &str,
+) -> Response {
+    let challenge = challenge(options, authority, path, scope, ", error=\"insufficient_scope\"");
     let error = RpcError::new(error::INVALID_REQUEST, format!("the credential lacks the scope `{scope}`"));
     challenged(StatusCode::FORBIDDEN, &challenge, error, id)
 }
@@ -89,10 +95,8 @@ fn challenged(status: StatusCode, challenge: &str, error: RpcError, id: Option<I
     response
 }
 
-fn challenge(options: &Options, authority: &str, scope: &str, reason: &str) -> String {
-    let base = match &options.public_url {
-        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-        None => format!("http://{authority}"),
-    };
-    format!("Bearer resource_metadata=\"{base}{RESOURCE_METADATA}\", scope=\"{scope}\"{reason}")
+/// Points at the document about the very endpoint that was asked: clients compare the two.
+fn challenge(options: &Options, authority: &str, path: &str, scope: &str, reason: &str) -> String {
+    let (base, path) = (base(options, authority), path.trim_end_matches('/'));
+    format!("Bearer resource_metadata=\"{base}{WELL_KNOWN}{path}\", scope=\"{scope}\"{reason}")
 }

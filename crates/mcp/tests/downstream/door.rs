@@ -67,6 +67,27 @@ async fn a_request_without_a_valid_credential_learns_where_to_get_one() {
 }
 
 #[tokio::test]
+async fn the_document_that_a_challenge_names_is_about_that_endpoint() {
+    let app = App::start().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for path in ["/mcp/v1", "/mcp", "/mcp/v1/servers/git"] {
+        let refused = http.post(format!("{}{path}", app.base)).json(&ping()).send().await.unwrap();
+        let challenge = refused.headers()["www-authenticate"].to_str().unwrap().to_owned();
+        let place = challenge.split('"').nth(1).unwrap();
+        let document: Value = http.get(place).send().await.unwrap().json().await.unwrap();
+        assert_eq!(document["resource"], format!("{}{path}", app.base));
+        assert_eq!(document["bearer_methods_supported"], json!(["header"]));
+        assert_eq!(document["scopes_supported"], json!(["mcp:read", "mcp:write"]));
+        assert!(document.get("authorization_servers").is_none(), "there is none: {document}");
+    }
+    let at = |path: &str| http.get(format!("{}/.well-known/oauth-protected-resource{path}", app.base));
+    let root: Value = at("").send().await.unwrap().json().await.unwrap();
+    assert_eq!(root["resource"], app.base);
+    assert_eq!(status(at("/elsewhere")).await, 404);
+    assert_eq!(status(at("").header("host", "evil.example")).await, 403);
+}
+
+#[tokio::test]
 async fn the_public_url_is_told_in_the_challenge() {
     let app = App::with(|options| options.public_url = Some("https://mcp.example/".parse().unwrap())).await;
     let refused = app.request(Method::POST).header("authorization", "Bearer x").json(&ping()).send().await.unwrap();
