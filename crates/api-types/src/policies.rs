@@ -246,3 +246,35 @@ pub struct RollbackResult {
     /// Why it was not done.
     pub error: Option<String>,
 }
+
+/// A name for a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionTag {
+    /// 1 to 64 letters, digits, `.`, `_` or `-`; moves here from a version that has it.
+    pub tag: String,
+}
+
+/// Which versions go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct PruneVersions {
+    /// Those made so many days ago or longer.
+    pub older_than_days: u32,
+    /// But not those with a name.
+    pub keep_tagged: bool,
+    /// And not the newest of them all.
+    pub keep_count: u32,
+}
+
+impl Default for PruneVersions {
+    fn default() -> Self {
+        Self { older_than_days: 90, keep_tagged: true, keep_count: 10 }
+    }
+}
+
+/// How many versions went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrunedVersions {
+    /// How many.
+    pub deleted_count: u64,
+}

@@ -9,9 +9,10 @@ use std::{
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{StatusCode, header, request::Parts};
-use preloop_govern::{Error, IdentifyError};
+use ipnet::IpNet;
+use preloop_govern::{Decider, Error, IdentifyError};
 use preloop_store::Approval;
-use preloop_types::{ApprovalId, Permission, Principal, Scope};
+use preloop_types::{ApprovalId, Permission, Principal, Scope, UserId};
 
 use crate::{App, error::ApiError};
 
@@ -91,7 +92,7 @@ impl<P: Needs> FromRequestParts<App> for Caller<P> {
 
 async fn identify(parts: &Parts, app: &App) -> Result<Arc<Principal>, ApiError> {
     let credential = bearer(parts).ok_or_else(|| ApiError::unauthorized("Not authenticated"))?;
-    let (address, now) = (address(parts), app.store().now());
+    let (address, now) = (address(parts, &app.options().trusted_proxies), app.store().now());
     app.throttle().check(address, now).map_err(ApiError::too_many)?;
     app.governor().identify(credential).await.map_err(|error| match error {
         IdentifyError::Unavailable(error) => error.into(),
@@ -109,10 +110,27 @@ fn bearer(parts: &Parts) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim()).filter(|credential| !credential.is_empty())
 }
 
-/// Where the request comes from.
-pub(crate) fn address(parts: &Parts) -> IpAddr {
+/// Where the request comes from. A trusted proxy says so in `X-Forwarded-For`, to whose end every
+/// proxy adds whom it heard it from: the last address that is no trusted proxy's counts, because
+/// anyone can write what stands before it.
+fn address(parts: &Parts, trusted: &[IpNet]) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip())
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip().to_canonical());
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let said = parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = said.flat_map(|value| value.split(',')).collect();
+    let mut nearest_first = hops.iter().rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+    nearest_first.find(|hop| !is_trusted(hop)).unwrap_or(peer)
+}
+
+/// Notes in a request's history that somebody looked at it. Nothing depends on it.
+pub(crate) async fn note_viewed(app: &App, approval: &Approval, by: Option<UserId>, via: &'static str) {
+    if let Err(error) = app.governor().approvals().viewed(approval, by, via).await {
+        tracing::warn!(approval = %approval.id, %error, "that a request was viewed could not be noted");
+    }
 }
 
 /// Anybody, with or without a credential.
@@ -127,7 +145,14 @@ impl Visitor {
         let now = self.store().now();
         self.throttle().check(self.address, now).map_err(ApiError::too_many)?;
         match self.governor().approvals().by_token(id, token).await {
-            Ok((approval, _)) => Ok(approval),
+            Ok((approval, decider)) => {
+                let user = match decider {
+                    Decider::User { id, .. } => Some(id),
+                    Decider::Link { .. } => None,
+                };
+                note_viewed(self, &approval, user, "link").await;
+                Ok(approval)
+            }
             Err(Error::NotFound(_)) => {
                 self.throttle().wrong(self.address, token, now);
                 Err(Self::no_such_link())
@@ -154,6 +179,6 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        Ok(Self { app: app.clone(), address: address(parts) })
+        Ok(Self { app: app.clone(), address: address(parts, &app.options().trusted_proxies) })
     }
 }

@@ -1,5 +1,6 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use ipnet::IpNet;
 use preloop_notify::SmtpSettings;
 use preloop_store::{Clock, SystemClock};
 use preloop_types::WriterId;
@@ -28,6 +29,8 @@ pub struct ServerOptions {
     pub allowed_hosts: Vec<String>,
     /// Web pages that may call: `https://inspector.example`.
     pub allowed_origins: Vec<String>,
+    /// Reverse proxies whose `X-Forwarded-For` is believed: who called them is who guesses keys.
+    pub trusted_proxies: Vec<IpNet>,
     /// Servers and webhooks may be on private networks and on this machine.
     pub allow_private_network: bool,
     /// MCP servers may be programs that this machine runs.
@@ -65,6 +68,7 @@ impl ServerOptions {
             public_url: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             allow_private_network: false,
             allow_stdio: false,
             policy_env: Vec::new(),
@@ -72,6 +76,20 @@ impl ServerOptions {
             owner: FirstOwner { username: "owner".to_owned(), email: None, key: None },
             clock: Arc::new(SystemClock),
         }
+    }
+
+    /// What may go wrong with these settings, for the log.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.listen.ip().is_loopback() && self.public_url.is_none() && self.allowed_hosts.is_empty() {
+            warnings.push(format!(
+                "listening on {} without a public URL or allowed hosts: requests for any host name are answered, so a \
+                 web page whose name is pointed at this address can reach it, and links lead to this machine only; set \
+                 `--public-url`",
+                self.listen
+            ));
+        }
+        warnings
     }
 
     pub(crate) fn check(&self) -> Result<(), ServeError> {
@@ -97,5 +115,26 @@ impl fmt::Debug for ServerOptions {
             .field("allow_private_network", &self.allow_private_network)
             .field("allow_stdio", &self.allow_stdio)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use preloop_types::{Timestamp, WriterId};
+
+    use super::ServerOptions;
+
+    #[test]
+    fn an_open_address_without_a_name_is_warned_about() {
+        let options = |listen: &str| {
+            let writer = WriterId::new(Timestamp::from_micros(1));
+            ServerOptions::new(listen.parse().unwrap(), "sqlite://x".to_owned(), "key".into(), writer)
+        };
+        assert!(options("127.0.0.1:1").warnings().is_empty() && options("[::1]:1").warnings().is_empty());
+        let open = options("0.0.0.0:1");
+        assert!(open.warnings()[0].contains("0.0.0.0:1"), "{:?}", open.warnings());
+        let named = ServerOptions { public_url: "https://preloop.example".parse().ok(), ..open.clone() };
+        assert!(named.warnings().is_empty());
+        assert!(ServerOptions { allowed_hosts: vec!["preloop.example".to_owned()], ..open }.warnings().is_empty());
     }
 }

@@ -31,6 +31,7 @@ impl Server {
             Some(url) => url.clone(),
             None => reachable(address)?,
         };
+        options.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         let (app, first_key) = App::open(options, public_url).await?;
         Ok(Self { listener, address, app, first_key })
     }

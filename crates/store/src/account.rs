@@ -134,6 +134,8 @@ reads! {
     approvals(filter: ApprovalFilter) -> Vec<Approval>;
     /// A request's history, oldest first.
     approval_events(id: ApprovalId) -> Vec<ApprovalEvent>;
+    /// What became of the webhooks of requests from `first` to `last`, oldest first.
+    webhook_events(first: ApprovalId, last: ApprovalId) -> Vec<(ApprovalId, ApprovalEvent)>;
     /// Every policy version, newest first, without the documents.
     policy_versions() -> Vec<PolicyVersion>;
     /// One policy version with its document.

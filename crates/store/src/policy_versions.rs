@@ -95,6 +95,35 @@ impl View<'_> {
 }
 
 impl Tx<'_> {
+    /// Gives a version a tag, which moves here from one that has it, or takes its tag away. Whether
+    /// there is such a version.
+    pub async fn tag_policy_version(&mut self, id: Uuid, tag: Option<&str>) -> Result<bool> {
+        let account = self.account().0;
+        if let Some(tag) = tag {
+            let sql = "UPDATE policy_versions SET tag = NULL WHERE account_id = $1 AND tag = $2";
+            execute!(self.conn, sql, account, tag)?;
+        }
+        let sql = "UPDATE policy_versions SET tag = $3 WHERE account_id = $1 AND id = $2";
+        Ok(execute!(self.conn, sql, account, id, tag)? > 0)
+    }
+
+    /// Removes a version, unless it is in force. Whether it was there and is gone.
+    pub async fn delete_policy_version(&mut self, id: Uuid) -> Result<bool> {
+        let account = self.account().0;
+        let sql = "DELETE FROM policy_versions WHERE account_id = $1 AND id = $2 AND NOT active";
+        Ok(execute!(self.conn, sql, account, id)? > 0)
+    }
+
+    /// Removes versions made before `before`, but not the one in force, the newest `keep`, and,
+    /// with `keep_tagged`, those with a tag. How many.
+    pub async fn prune_policy_versions(&mut self, before: Timestamp, keep: u32, keep_tagged: bool) -> Result<u64> {
+        let account = self.account().0;
+        let sql = "DELETE FROM policy_versions WHERE account_id = $1 AND NOT active AND created_at < $2 \
+                   AND (tag IS NULL OR NOT $4) AND number <= \
+                   (SELECT COALESCE(MAX(number), 0) FROM policy_versions WHERE account_id = $1) - $3";
+        Ok(execute!(self.conn, sql, account, before.micros(), i64::from(keep), keep_tagged)?)
+    }
+
     /// Adds a version under the next number.
     pub async fn insert_policy_version(&mut self, version: &NewPolicyVersion) -> Result<PolicyVersion> {
         let (account, now) = (self.account().0, self.now());

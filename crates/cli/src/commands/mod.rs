@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod mcp;
 pub(crate) mod policy;
+mod policy_versions;
 pub(crate) mod serve;
 pub(crate) mod tools;
 pub(crate) mod version;

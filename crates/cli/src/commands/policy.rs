@@ -9,12 +9,13 @@ use std::{
 
 use clap::{Args, Subcommand};
 use preloop_api_types::policies::{
-    ApplyOptions, DiffOptions, ExportOptions, PolicyChange, PolicyDiff, PolicyError, PolicyImportResult,
+    ApplyOptions, DiffOptions, ExportOptions, PolicyChange, PolicyDiff, PolicyError, PolicyImportResult, PruneVersions,
     ValidateOptions, Validation,
 };
 use preloop_types::text::printable;
 use serde::Serialize;
 
+use super::policy_versions;
 use crate::{
     cli::Global,
     client::Client,
@@ -80,6 +81,31 @@ pub(crate) enum Policy {
         #[arg(long)]
         no_servers: bool,
     },
+    /// List what the policy was after each apply
+    Versions,
+    /// Give a version a name, which keeps it from being pruned; it moves here from a version that has it
+    Tag {
+        /// Its number or its present name
+        version: String,
+        /// The name: letters, digits, `.`, `_` and `-`
+        #[arg(required_unless_present = "remove")]
+        tag: Option<String>,
+        /// Take its name away
+        #[arg(long, conflicts_with = "tag")]
+        remove: bool,
+    },
+    /// Remove old versions; the one in force always stays
+    Prune {
+        /// Those made so many days ago or longer
+        #[arg(long, value_name = "DAYS", default_value_t = 90)]
+        older_than_days: u32,
+        /// The newest so many stay whatever their age
+        #[arg(long, value_name = "COUNT", default_value_t = 10)]
+        keep: u32,
+        /// Remove those with a name, too
+        #[arg(long)]
+        tagged: bool,
+    },
 }
 
 #[derive(Args)]
@@ -136,6 +162,14 @@ pub(crate) async fn run(command: &Policy, global: &Global) -> Result {
                 include_mcp_servers: no_servers.then_some(false),
             };
             export(&Client::new(global)?, printer, &options, output.as_deref()).await
+        }
+        Policy::Versions => policy_versions::list(&Client::new(global)?, printer).await,
+        Policy::Tag { version, tag, .. } => {
+            policy_versions::tag(&Client::new(global)?, printer, version, tag.as_deref()).await
+        }
+        Policy::Prune { older_than_days, keep, tagged } => {
+            let which = PruneVersions { older_than_days: *older_than_days, keep_count: *keep, keep_tagged: !*tagged };
+            policy_versions::prune(&Client::new(global)?, printer, &which).await
         }
     }
 }

@@ -1,10 +1,15 @@
 //! `preloop serve`: runs the server.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, ValueEnum};
 use etcetera::BaseStrategy;
+use ipnet::IpNet;
 use preloop_server::{FirstOwner, Server, ServerOptions, SmtpSettings};
 use preloop_store::{Clock, SystemClock};
 use secrecy::{ExposeSecret, SecretString};
@@ -71,6 +76,9 @@ pub(crate) struct Serve {
     /// Further web pages that may call: `https://inspector.example`
     #[arg(long = "allowed-origin", value_name = "ORIGIN", env = "PRELOOP_ALLOWED_ORIGINS", value_delimiter = ',')]
     allowed_origins: Vec<String>,
+    /// Reverse proxies whose `X-Forwarded-For` is believed, as addresses or networks: `10.0.0.0/8`
+    #[arg(long = "trusted-proxy", value_name = "NETWORK", env = "PRELOOP_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    trusted_proxies: Vec<IpNet>,
     /// Whether servers and webhooks may be on this machine or a private network [default: not in production]
     #[arg(long, value_name = "BOOL", env = "PRELOOP_ALLOW_PRIVATE_NETWORK", num_args = 0..=1, default_missing_value = "true")]
     allow_private_network: Option<bool>,
@@ -145,6 +153,7 @@ impl Serve {
             public_url: self.public_url.clone(),
             allowed_hosts: self.allowed_hosts.clone(),
             allowed_origins: self.allowed_origins.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
             allow_private_network: self.allow_private_network.unwrap_or(!production),
             allow_stdio: self.allow_stdio.unwrap_or(!production),
             policy_env: self.policy_env.clone(),
@@ -250,6 +259,12 @@ pub(crate) fn default_data_dir() -> Result<PathBuf> {
 
 fn public_url(text: &str) -> std::result::Result<Url, String> {
     parse_url(text).map_err(|failure| failure.message)
+}
+
+/// An address alone is a network of one.
+fn network(text: &str) -> std::result::Result<IpNet, String> {
+    let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    parsed.map_err(|_| "not an address or network, such as `10.0.0.7` or `10.0.0.0/8`".to_owned())
 }
 
 /// Variables of ours that nothing reads, most likely mistyped.

@@ -18,8 +18,8 @@ mod sweep;
 mod vote;
 mod wait;
 
-use preloop_store::{Approval, ApprovalEvent, ApprovalFilter};
-use preloop_types::{AccountId, ApprovalId};
+use preloop_store::{Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus};
+use preloop_types::{AccountId, ApprovalId, UserId};
 
 pub use hold::{Held, request_line};
 pub use redeem::{Redeemed, StoredResult};
@@ -48,6 +48,26 @@ impl<'g> Approvals<'g> {
     /// Requests, newest first.
     pub async fn list(&self, account: AccountId, filter: ApprovalFilter) -> Result<Vec<Approval>> {
         Ok(self.governor.store().account(account).approvals(filter).await?)
+    }
+
+    /// Notes that somebody opened a request that is still to be decided: once for each person and
+    /// way (`api` or `link`). A link not sent to a person has nobody's name.
+    pub async fn viewed(&self, approval: &Approval, by: Option<UserId>, via: &'static str) -> Result<()> {
+        if approval.status != ApprovalStatus::Pending {
+            return Ok(());
+        }
+        let seen = self.history(approval.account, approval.id).await?;
+        let same = |event: &ApprovalEvent| {
+            event.event_type == "viewed" && event.actor == by && event.detail.as_deref() == Some(via)
+        };
+        if seen.iter().any(same) {
+            return Ok(());
+        }
+        let id = approval.id;
+        let noted = self.governor.store().write(approval.account, move |tx| {
+            Box::pin(async move { tx.add_approval_event(id, "viewed", Some(via), None, by).await })
+        });
+        Ok(noted.await?)
     }
 
     /// What happened to one request, oldest first.

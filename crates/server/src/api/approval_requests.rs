@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::shape;
 use crate::{
     App,
-    caller::{Caller, DecideApprovals, ViewApprovals},
+    caller::{Caller, DecideApprovals, ViewApprovals, note_viewed},
     error::{ApiError, ApiResult},
     extract::{Id, Json, OptionalJson, Query, limit},
     openapi::guarded,
@@ -51,7 +51,7 @@ async fn list(caller: Caller<ViewApprovals>, Query(query): Query<ListApprovals>)
     }
     let filter = ApprovalFilter { status, requester_key: None, limit, skip: query.skip.unwrap_or(0) };
     let approvals = caller.governor().approvals().list(caller.who().account, filter).await?;
-    let names = Names::of(&caller, caller.who()).await?;
+    let names = Names::of(&caller, caller.who(), &approvals).await?;
     Ok(axum::Json(approvals.iter().map(|approval| names.shown(approval)).collect()))
 }
 
@@ -60,6 +60,7 @@ async fn list(caller: Caller<ViewApprovals>, Query(query): Query<ListApprovals>)
     responses((status = 200, body = ApprovalRequest)))]
 async fn get(caller: Caller<ViewApprovals>, Id(id): Id<ApprovalId>) -> ApiResult<ApprovalRequest> {
     let approval = caller.governor().approvals().get(caller.who().account, id).await?;
+    note_viewed(&caller, &approval, Some(caller.who().user), "api").await;
     answer(&caller, caller.who(), &approval).await
 }
 
@@ -185,7 +186,7 @@ async fn cast(caller: &Caller<DecideApprovals>, id: ApprovalId, vote: Cast) -> A
 }
 
 async fn answer(app: &App, who: &Principal, approval: &Approval) -> ApiResult<ApprovalRequest> {
-    Ok(axum::Json(Names::of(app, who).await?.shown(approval)))
+    Ok(axum::Json(Names::of(app, who, std::slice::from_ref(approval)).await?.shown(approval)))
 }
 
 /// The arguments as people may see them.
@@ -201,16 +202,22 @@ pub(crate) fn shown_arguments(approval: &Approval) -> Value {
     arguments
 }
 
-/// What a request's ids are called.
+/// What requests' ids are called, and what became of their webhooks.
 struct Names {
     keys: Vec<preloop_store::KeyRow>,
     snapshot: std::sync::Arc<preloop_govern::Snapshot>,
+    webhooks: Vec<(ApprovalId, preloop_store::ApprovalEvent)>,
 }
 
 impl Names {
-    async fn of(app: &App, who: &Principal) -> Result<Self, ApiError> {
-        let keys = app.store().account(who.account).keys().await?;
-        Ok(Self { keys, snapshot: app.governor().snapshot(who.account).await? })
+    async fn of(app: &App, who: &Principal, approvals: &[Approval]) -> Result<Self, ApiError> {
+        let store = app.store().account(who.account);
+        let ids = || approvals.iter().map(|approval| approval.id);
+        let webhooks = match (ids().min(), ids().max()) {
+            (Some(first), Some(last)) => store.webhook_events(first, last).await?,
+            _ => Vec::new(),
+        };
+        Ok(Self { keys: store.keys().await?, snapshot: app.governor().snapshot(who.account).await?, webhooks })
     }
 
     fn shown(&self, approval: &Approval) -> ApprovalRequest {
@@ -218,6 +225,12 @@ impl Names {
         let config = self.snapshot.ruleset.config(&approval.tool);
         let approvals = approval.votes.iter().filter(|vote| vote.approve).count();
         let execution = &approval.execution;
+        let mut webhooks = self.webhooks.iter().rev().filter(|(id, _)| *id == approval.id).map(|(_, event)| event);
+        let (posted, failed) = match webhooks.next() {
+            Some(event) if event.event_type == "notification_sent" => (Some(event.at), None),
+            Some(event) => (None, event.detail.clone()),
+            None => (None, None),
+        };
         let execution_status = match execution.state {
             ExecutionState::None => None,
             ExecutionState::Claimed => Some("executing"),
@@ -246,8 +259,8 @@ impl Names {
             approver_comment: approval.comment.clone(),
             approvals_received: u32::try_from(approvals).unwrap_or(u32::MAX),
             approvals_required: approval.approvals_required,
-            webhook_posted_at: None,
-            webhook_error: None,
+            webhook_posted_at: shape::at_opt(posted),
+            webhook_error: failed,
             decided_by_ai: false,
             ai_model: None,
             ai_confidence: None,

@@ -10,7 +10,8 @@ use futures::future::join_all;
 use http::{StatusCode, header};
 use preloop_api_types::policies::{
     ApplyOptions, DiffOptions, ExportOptions, ListVersions, PolicyChange, PolicyDiff, PolicyError, PolicyImportResult,
-    PolicyText, PolicyUpload, PolicyVersion, PolicyVersions, Rollback, RollbackResult, ValidateOptions, Validation,
+    PolicyText, PolicyUpload, PolicyVersion, PolicyVersions, PruneVersions, PrunedVersions, Rollback, RollbackResult,
+    ValidateOptions, Validation, VersionTag,
 };
 use preloop_govern::config::{Applied, ApplyRequest, ConfigError, PolicyProblem};
 use preloop_policy::{diff::Diff, document};
@@ -25,7 +26,7 @@ use crate::{
     App,
     caller::{Anyone, Caller, ManagePolicies, ViewPolicies},
     error::{ApiError, ApiResult},
-    extract::{Id, OptionalJson, Query, body, limit, parse},
+    extract::{Id, Json, OptionalJson, Query, body, limit, parse},
     openapi::guarded,
 };
 
@@ -40,6 +41,10 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(versions))
         .routes(guarded!(version))
         .routes(guarded!(rollback))
+        .routes(guarded!(tag))
+        .routes(guarded!(untag))
+        .routes(guarded!(delete_version))
+        .routes(guarded!(prune_versions))
 }
 
 /// Says what is wrong with a document.
@@ -162,6 +167,46 @@ async fn rollback(
         settle(&caller, caller.who(), applied).await;
     }
     Ok(axum::Json(RollbackResult { success: true, diff: Some(diff_shown(diff)), error: None }))
+}
+
+/// Gives a version a name, by which people find it again. It moves here from a version that has it.
+#[utoipa::path(put, path = "/api/v1/policies/versions/{id}/tag", tag = "policies",
+    responses((status = 200, body = PolicyVersion)))]
+async fn tag(
+    caller: Caller<ManagePolicies>,
+    Id(id): Id<Uuid>,
+    Json(body): Json<VersionTag>,
+) -> ApiResult<PolicyVersion> {
+    let version = caller.config().tag_policy_version(caller.who(), id, Some(body.tag)).await?;
+    Ok(axum::Json(version_shown(version)))
+}
+
+/// Takes a version's name away.
+#[utoipa::path(delete, path = "/api/v1/policies/versions/{id}/tag", tag = "policies",
+    responses((status = 200, body = PolicyVersion)))]
+async fn untag(caller: Caller<ManagePolicies>, Id(id): Id<Uuid>) -> ApiResult<PolicyVersion> {
+    let version = caller.config().tag_policy_version(caller.who(), id, None).await?;
+    Ok(axum::Json(version_shown(version)))
+}
+
+/// Removes a version. The one in force stays.
+#[utoipa::path(delete, path = "/api/v1/policies/versions/{id}", tag = "policies", responses((status = 204)))]
+async fn delete_version(caller: Caller<ManagePolicies>, Id(id): Id<Uuid>) -> Result<StatusCode, ApiError> {
+    caller.config().delete_policy_version(caller.who(), id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes old versions. The one in force stays whatever its age.
+#[utoipa::path(post, path = "/api/v1/policies/versions/prune", tag = "policies",
+    request_body = PruneVersions, responses((status = 200, body = PrunedVersions)))]
+async fn prune_versions(
+    caller: Caller<ManagePolicies>,
+    OptionalJson(body): OptionalJson<PruneVersions>,
+) -> ApiResult<PrunedVersions> {
+    let PruneVersions { older_than_days, keep_tagged, keep_count } = body;
+    let age = Duration::from_secs(u64::from(older_than_days) * 86_400);
+    let deleted_count = caller.config().prune_policy_versions(caller.who(), age, keep_count, keep_tagged).await?;
+    Ok(axum::Json(PrunedVersions { deleted_count }))
 }
 
 /// A document and what came with it.

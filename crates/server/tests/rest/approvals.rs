@@ -39,6 +39,57 @@ async fn a_held_call_is_listed_without_its_secrets_and_decided_once() {
 }
 
 #[tokio::test]
+async fn it_is_known_who_looked_at_a_request() {
+    for app in App::each().await {
+        let agent = app.with_held_payments().await;
+        let id = app.held(&agent, "pay", json!({"amount": 1}), None).await;
+        for _ in 0..2 {
+            app.owner.get(&format!("{REQUESTS}/{id}")).await.ok();
+        }
+        let link = app.owner.post(&format!("{REQUESTS}/{id}/link"), json!({})).await.ok();
+        let page = link["url"].as_str().unwrap().split_once("/approval/").unwrap().1.to_owned();
+        assert_eq!(app.nobody().get(&format!("/approval/{page}")).await.status, 200);
+
+        let history = app.owner.get(&format!("{REQUESTS}/{id}/history")).await.ok();
+        let viewed: Vec<_> =
+            history.as_array().unwrap().iter().filter(|event| event["event_type"] == "viewed").collect();
+        let ways: Vec<_> = viewed.iter().map(|event| event["detail"].as_str().unwrap()).collect();
+        assert_eq!(ways, ["api", "link"], "once for each way: {history:#}");
+        assert!(viewed.iter().all(|event| event["actor_email"] == "ann@example.org"), "{history:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_says_when_its_webhook_was_told() {
+    let app = App::start().await;
+    app.add_mock().await;
+    let hook = axum::Router::new().route("/hook", axum::routing::post(|| async {}));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, hook).await });
+    let policy = json!({
+        "metadata": {"name": "payments"},
+        "approval_workflows": [{"name": "people", "channel_configs": {"webhook": {"url": url}}}],
+        "tools": [{"name": "pay", "source": "mock", "approval_workflow": "people",
+            "conditions": [{"action": "require_approval"}]}],
+    });
+    app.owner.post("/api/v1/policies/apply", policy).await.ok();
+    let agent = app.agent().await;
+    let id = app.held(&agent, "pay", json!({"amount": 1}), None).await;
+    for _ in 0..500 {
+        let request = app.owner.get(&format!("{REQUESTS}/{id}")).await.ok();
+        if request["webhook_posted_at"].is_string() {
+            let listed = app.owner.get(REQUESTS).await.ok();
+            assert_eq!(listed[0]["webhook_posted_at"], request["webhook_posted_at"]);
+            assert_eq!(request["webhook_error"], Value::Null);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the webhook was never told: {:#}", app.owner.get(&format!("{REQUESTS}/{id}/history")).await.ok());
+}
+
+#[tokio::test]
 async fn several_are_decided_each_for_itself() {
     for app in App::each().await {
         let agent = app.with_held_payments().await;

@@ -111,7 +111,7 @@ async fn another_tenants_ids_do_not_exist() {
             let Some((_, id)) = ours.iter().find(|(place, _)| path.contains(place)) else { continue };
             assert_ne!(operation["x-public"], "true");
             let body = json!({
-                "action": "deny", "rule_ids": [], "expression": "true", "sample_args": {}, "approved": true,
+                "action": "deny", "rule_ids": [], "expression": "true", "sample_args": {}, "approved": true, "tag": "x",
             });
             let path = path.replace("{id}", id).replace("{tool_id}", &tool);
             let reply = stranger.send(stranger.request(method.clone(), &path).json(&body)).await;

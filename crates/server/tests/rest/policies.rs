@@ -153,6 +153,47 @@ async fn pruning_removes_what_is_not_named_and_a_version_brings_it_back() {
 }
 
 #[tokio::test]
+async fn versions_are_named_and_old_ones_removed() {
+    for app in App::each().await {
+        let versions = "/api/v1/policies/versions";
+        for n in 0..4 {
+            let document = format!("metadata: {{name: v}}\napproval_workflows: [{{name: w{n}}}]\n");
+            app.owner.yaml("/api/v1/policies/apply", &document).await.ok();
+        }
+        let list = async || app.owner.get(versions).await.ok()["versions"].as_array().unwrap().clone();
+        let path = |version: &Value| format!("{versions}/{}", version["id"].as_str().unwrap());
+        let all = list().await;
+        let (newest, third, second, first) = (path(&all[0]), path(&all[1]), path(&all[2]), path(&all[3]));
+
+        assert_eq!(
+            app.owner.put(&format!("{first}/tag"), json!({"tag": "audited-2026"})).await.ok()["tag"],
+            "audited-2026"
+        );
+        app.owner.put(&format!("{second}/tag"), json!({"tag": "audited-2026"})).await.ok();
+        assert_eq!(app.owner.get(&first).await.ok()["tag"], Value::Null, "a name moves");
+        app.owner.put(&format!("{first}/tag"), json!({"tag": "two words"})).await.fails(422);
+        app.owner.put(&format!("{versions}/{}/tag", uuid_of_nothing()), json!({"tag": "x"})).await.fails(404);
+
+        // Nothing is 90 days old; everything is older than now.
+        assert_eq!(app.owner.post(&format!("{versions}/prune"), json!({})).await.ok()["deleted_count"], 0);
+        let prune = json!({"older_than_days": 0, "keep_count": 1});
+        assert_eq!(app.owner.post(&format!("{versions}/prune"), prune).await.ok()["deleted_count"], 2);
+        let left: Vec<String> = list().await.iter().map(path).collect();
+        assert_eq!(left, [newest.clone(), second.clone()], "the newest and the named stay");
+        app.owner.get(&third).await.fails(404);
+
+        assert_eq!(app.owner.delete(&newest).await.status, 400, "it is in force");
+        app.owner.delete(&format!("{second}/tag")).await.ok();
+        assert_eq!(app.owner.delete(&second).await.status, 204);
+        assert_eq!(list().await.len(), 1);
+    }
+}
+
+fn uuid_of_nothing() -> &'static str {
+    "01890000-0000-7000-8000-000000000000"
+}
+
+#[tokio::test]
 async fn a_document_reads_only_the_variables_it_may() {
     let app = App::start().await;
     let with = |name: &str| {

@@ -107,6 +107,61 @@ async fn guessing_keys_is_slowed_down() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_every_client_has_guesses_of_its_own() {
+    let app = App::with(|options| options.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+    let guess = async |client: &str, key: &str| {
+        let somebody = app.with_key(key);
+        let request = somebody.request(Method::GET, "/api/v1/tools").header("x-forwarded-for", client);
+        somebody.send(request).await.status.as_u16()
+    };
+    for n in 0..100 {
+        // What a client writes in front of its own address makes no other client of it.
+        assert_eq!(guess(&format!("198.51.100.{n}, 203.0.113.5, 127.0.0.9"), &format!("pl_guess-{n}")).await, 401);
+    }
+    assert_eq!(guess("203.0.113.5", "pl_guess-more").await, 429);
+    assert_eq!(guess("203.0.113.6", "pl_guess-more").await, 401);
+
+    let direct = App::start().await;
+    let somebody = direct.with_key("pl_guess");
+    for n in 0..100 {
+        let request = direct.with_key(&format!("pl_guess-{n}")).request(Method::GET, "/api/v1/tools");
+        somebody.send(request.header("x-forwarded-for", format!("203.0.113.{n}"))).await;
+    }
+    let last = somebody.request(Method::GET, "/api/v1/tools").header("x-forwarded-for", "203.0.113.200");
+    assert_eq!(somebody.send(last).await.status, 429, "nobody is believed unasked");
+}
+
+#[tokio::test]
+async fn a_configured_page_may_speak_mcp() {
+    let page = "https://inspector.example";
+    let app = App::with(|options| options.allowed_origins = vec![page.to_owned()]).await;
+    let agent = app.agent().await;
+    let preflight = async |origin: &str| {
+        let request = app.nobody().request(Method::OPTIONS, "/mcp/v1").header("origin", origin);
+        let request = request
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,mcp-method,mcp-param-region");
+        app.nobody().send(request).await
+    };
+    let allowed = preflight(page).await;
+    assert_eq!(allowed.headers["access-control-allow-origin"], page);
+    assert!(allowed.headers["access-control-allow-headers"].to_str().unwrap().contains("mcp-param-region"));
+    assert!(!preflight("https://evil.example").await.headers.contains_key("access-control-allow-origin"));
+
+    let hello = async |origin: &str| {
+        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "page", "version": "1"}});
+        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+        let request = agent.request(Method::POST, "/mcp/v1").header("origin", origin).json(&hello);
+        agent.send(request.header("accept", "application/json, text/event-stream")).await
+    };
+    let answer = hello(page).await;
+    assert_eq!((answer.status.as_u16(), &answer.headers["access-control-allow-origin"]), (200, &page.parse().unwrap()));
+    let exposed = answer.headers["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.contains("mcp-session-id"), "{exposed}");
+    assert_eq!(hello("https://evil.example").await.status, 403);
+}
+
+#[tokio::test]
 async fn it_ends_in_order_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let options = || {

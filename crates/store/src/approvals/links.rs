@@ -46,6 +46,27 @@ impl View<'_> {
     }
 }
 
+impl View<'_> {
+    /// What became of the webhooks of requests from `first` to `last`, oldest first: which request,
+    /// and the line of its history.
+    pub async fn webhook_events(
+        &mut self,
+        first: ApprovalId,
+        last: ApprovalId,
+    ) -> Result<Vec<(ApprovalId, ApprovalEvent)>> {
+        let account = self.account().0;
+        let sql = "SELECT approval_id, event_type, detail, at FROM approval_events \
+                   WHERE account_id = $1 AND approval_id >= $2 AND approval_id <= $3 AND detail LIKE 'webhook %' \
+                   AND event_type IN ('notification_sent', 'notification_failed') ORDER BY id LIMIT $4";
+        let rows =
+            fetch_all!(self.conn, (Uuid, String, Option<String>, i64), sql, account, first.0, last.0, EVENTS_MAX)?;
+        let line = |(approval, event_type, detail, time)| {
+            (ApprovalId(approval), ApprovalEvent { event_type, detail, comment: None, actor: None, at: at(time) })
+        };
+        Ok(rows.into_iter().map(line).collect())
+    }
+}
+
 impl Tx<'_> {
     /// Adds a line to a request's history.
     pub async fn add_approval_event(

@@ -3,7 +3,10 @@
 
 mod apply;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use preloop_policy::{
     check::{self, Finding, Severity, ToolSchema},
@@ -16,14 +19,31 @@ use preloop_types::{
     AccountId, Principal, Timestamp, UserId,
     config::{Defaults, Server, Tool, ToolConfig, Workflow},
 };
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Config, ConfigError, PolicyProblem, Result, conditions, record::Actor};
+use super::{
+    Config, ConfigError, PolicyProblem, Result, conditions,
+    record::{Actor, What},
+};
 pub use apply::Applied;
 
 /// Largest document, in bytes.
 const DOCUMENT_MAX: usize = 256 * 1024;
+
+/// Longest name of a version.
+const TAG_MAX: usize = 64;
+
+#[derive(Serialize)]
+struct Tagged {
+    tag: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Pruned {
+    versions: u64,
+}
 
 /// Which environment variables a policy document may read.
 #[derive(Debug, Clone, Default)]
@@ -137,6 +157,79 @@ impl Config {
     pub async fn policy_version(&self, who: &Principal, id: Uuid) -> Result<PolicyVersion> {
         let version = self.store.account(who.account).policy_version(id).await?;
         version.ok_or(ConfigError::NotFound("policy version"))
+    }
+
+    /// Names a version; another one of that name loses it. `None` takes the name away.
+    pub async fn tag_policy_version(&self, who: &Principal, id: Uuid, tag: Option<String>) -> Result<PolicyVersion> {
+        let fits = |tag: &String| {
+            (1..=TAG_MAX).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if tag.as_ref().is_some_and(|tag| !fits(tag)) {
+            let message = format!("is not 1 to {TAG_MAX} letters, digits, `.`, `_` or `-`");
+            return Err(ConfigError::invalid("tag", message));
+        }
+        let before = self.policy_version(who, id).await?;
+        let by = Actor::from(who);
+        let wanted = tag.clone();
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                if !tx.tag_policy_version(id, wanted.as_deref()).await? {
+                    return Err(ConfigError::NotFound("policy version"));
+                }
+                let (old, new) = (Tagged { tag: before.tag }, Tagged { tag: wanted });
+                by.changed(tx, What::Policy, (id, &format!("version {}", before.number)), Some(&old), Some(&new));
+                Ok(())
+            })
+        })
+        .await?;
+        self.policy_version(who, id).await
+    }
+
+    /// Removes a version that is not in force.
+    pub async fn delete_policy_version(&self, who: &Principal, id: Uuid) -> Result<()> {
+        let version = self.policy_version(who, id).await?;
+        let in_force = || ConfigError::Refused("the version in force cannot be deleted".into());
+        if version.active {
+            return Err(in_force());
+        }
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                if !tx.delete_policy_version(id).await? {
+                    return Err(in_force());
+                }
+                let old = Tagged { tag: version.tag };
+                by.changed(tx, What::Policy, (id, &format!("version {}", version.number)), Some(&old), None::<&Tagged>);
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Removes versions older than `older_than`, but not the one in force, the newest `keep`, and,
+    /// with `keep_tagged`, those with a name. How many.
+    pub async fn prune_policy_versions(
+        &self,
+        who: &Principal,
+        older_than: Duration,
+        keep: u32,
+        keep_tagged: bool,
+    ) -> Result<u64> {
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                let before = Timestamp::from_micros(
+                    tx.now().micros().saturating_sub(i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX)),
+                );
+                let removed = tx.prune_policy_versions(before, keep, keep_tagged).await?;
+                if removed > 0 {
+                    let old = Pruned { versions: removed };
+                    by.changed(tx, What::Policy, (Uuid::nil(), "old versions"), Some(&old), None::<&Pruned>);
+                }
+                Ok(removed)
+            })
+        })
+        .await
     }
 
     /// Goes back to a version: what it does not name is removed, secrets stay as they are. With
