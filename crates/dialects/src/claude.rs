@@ -1,7 +1,9 @@
 //! What Claude models can do, wherever they are hosted. Read off their names, because no API tells.
+//! And what the two APIs they are hosted behind have in common.
 
 use crate::{
-    ir::{Effort, OutputFormat, Part, Reasoning, Request, Role, ToolChoice},
+    Dialect,
+    ir::{Effort, OutputFormat, Part, Reasoning, Request, Role, ToolChoice, Unsupported},
     translate::gaps::Gaps,
 };
 
@@ -70,21 +72,32 @@ impl Generation {
     }
 }
 
+/// The API through which a model is told to think.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Api {
+    /// Whose signatures of earlier thinking it takes.
+    pub dialect: Dialect,
+    /// Whether a JSON Schema has to be a tool there that the model is made to call.
+    pub schema_by_tool: bool,
+}
+
 /// How `model` is told to think as much as `request` wants, in an answer of at most `max_output` tokens.
-pub(crate) fn thinking(request: &Request, model: &str, max_output: u64, gaps: &mut Gaps) -> Option<Thinking> {
+pub(crate) fn thinking(request: &Request, model: &str, api: Api, max_output: u64, gaps: &mut Gaps) -> Option<Thinking> {
     let wanted = request.reasoning.as_ref()?;
     let generation = Generation::of(model);
     let thinking = wish(wanted, generation, max_output, gaps)?;
     if thinking == Thinking::Off {
         return Some(thinking);
     }
-    let schema_by_tool =
-        matches!(request.output, OutputFormat::Schema { .. }) && !generation.is_some_and(Generation::follows_schemas);
-    if schema_by_tool {
+    if generation.is_some_and(|generation| !generation.at_least(3, 7)) {
+        gaps.warn("`reasoning` was left out: this model does not think");
+        return None;
+    }
+    if api.schema_by_tool && matches!(request.output, OutputFormat::Schema { .. }) {
         gaps.warn("thinking was turned off: this model cannot think and follow a JSON Schema");
         return None;
     }
-    if matches!(thinking, Thinking::Budget(_)) && calls_without_thinking(request) {
+    if matches!(thinking, Thinking::Budget(_)) && calls_without_thinking(request, api.dialect) {
         gaps.warn("thinking was turned off: the thinking before the last tool calls is not at hand");
         return None;
     }
@@ -114,16 +127,13 @@ fn wish(wanted: &Reasoning, generation: Option<Generation>, max_output: u64, gap
 
 /// Whether the model is in the middle of a tool loop that it did not begin by thinking (or whose thinking is
 /// another model's): with a thinking budget, that is refused.
-fn calls_without_thinking(request: &Request) -> bool {
+fn calls_without_thinking(request: &Request, dialect: Dialect) -> bool {
     let last = request.turns.iter().rposition(|turn| turn.role == Role::Assistant);
     let Some(last) = last else { return false };
     let calls = request.turns[last].parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
     let begins = request.turns[..=last].iter().rev().take_while(|turn| turn.role == Role::Assistant).last();
     let thinks = begins.and_then(|turn| turn.parts.first()).is_some_and(|part| match part {
-        Part::Reasoning(thought) => thought
-            .signature
-            .as_ref()
-            .is_some_and(|own| matches!(own.dialect, crate::Dialect::Messages | crate::Dialect::Converse)),
+        Part::Reasoning(thought) => thought.signature.as_ref().is_some_and(|own| own.dialect == dialect),
         _ => false,
     });
     calls && !thinks
@@ -132,6 +142,17 @@ fn calls_without_thinking(request: &Request) -> bool {
 /// Whether `choice` can be demanded of a model that thinks.
 pub(crate) fn demands(choice: Option<&ToolChoice>) -> bool {
     matches!(choice, Some(ToolChoice::Required | ToolChoice::Tool(_) | ToolChoice::Among { required: true, .. }))
+}
+
+/// What neither Anthropic's API nor Bedrock's has.
+pub(crate) fn refuse_sampling(request: &Request, gaps: &mut Gaps) -> Result<(), Unsupported> {
+    let some = |number: &Option<serde_json::Number>| number.as_ref().is_some_and(|number| number.as_f64() != Some(0.0));
+    let why = "this model's API has no such setting";
+    gaps.missing_if(some(&request.frequency_penalty), "frequency_penalty", why)?;
+    gaps.missing_if(some(&request.presence_penalty), "presence_penalty", why)?;
+    gaps.missing_if(request.seed.is_some(), "seed", why)?;
+    gaps.missing_if(request.logprobs.is_some(), "logprobs", why)?;
+    gaps.missing_if(request.choices.is_some_and(|choices| choices != 1), "n", "this model gives one answer at a time")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod chat;
 mod claude;
+mod converse;
 mod dialect;
 pub mod error;
 mod gemini;

@@ -155,6 +155,6 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
         Dialect::Responses => Some(&crate::responses::Responses),
         Dialect::Messages => Some(&crate::messages::Messages),
         Dialect::Gemini => Some(&crate::gemini::Gemini),
-        Dialect::Converse => None,
+        Dialect::Converse => Some(&crate::converse::Converse),
     }
 }

@@ -49,7 +49,8 @@ impl Writer<'_> {
     fn body(&mut self) -> Result<Map<String, Value>, Unsupported> {
         let request = self.request;
         let max_output = request.max_output.or(self.target.max_output).unwrap_or(MAX_OUTPUT);
-        let thinking = claude::thinking(request, self.target.model, max_output, &mut self.gaps);
+        let api = claude::Api { dialect: Dialect::Messages, schema_by_tool: !self.follows_schemas };
+        let thinking = claude::thinking(request, self.target.model, api, max_output, &mut self.gaps);
 
         let mut body = Map::new();
         body.insert("model".to_owned(), self.target.model.into());
@@ -308,7 +309,7 @@ impl Writer<'_> {
         if !request.stop.is_empty() {
             body.insert("stop_sequences".to_owned(), request.stop.clone().into());
         }
-        refuse_unknown_sampling(request, &mut self.gaps)
+        claude::refuse_sampling(request, &mut self.gaps)
     }
 
     fn thinking(&mut self, body: &mut Map<String, Value>, thinking: Option<Thinking>) {
@@ -373,17 +374,6 @@ impl Writer<'_> {
         }
         Ok(())
     }
-}
-
-/// What neither Anthropic's API nor Bedrock's has.
-pub(crate) fn refuse_unknown_sampling(request: &Request, gaps: &mut Gaps) -> Result<(), Unsupported> {
-    let some = |number: &Option<serde_json::Number>| number.as_ref().is_some_and(|number| number.as_f64() != Some(0.0));
-    let why = "this model's API has no such setting";
-    gaps.missing_if(some(&request.frequency_penalty), "frequency_penalty", why)?;
-    gaps.missing_if(some(&request.presence_penalty), "presence_penalty", why)?;
-    gaps.missing_if(request.seed.is_some(), "seed", why)?;
-    gaps.missing_if(request.logprobs.is_some(), "logprobs", why)?;
-    gaps.missing_if(request.choices.is_some_and(|choices| choices != 1), "n", "this model gives one answer at a time")
 }
 
 fn marked(mut block: Value, cache: Option<CacheMark>) -> Value {
