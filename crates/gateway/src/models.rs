@@ -181,7 +181,7 @@ pub fn one(dialect: Dialect, model: &Model) -> Value {
 }
 
 fn methods(model: &Model) -> &'static [&'static str] {
-    if prices::find(model).is_some_and(|entry| entry.is_for_embeddings()) {
+    if prices::find(model).is_some_and(prices::Entry::is_for_embeddings) {
         &["embedContent", "batchEmbedContents"]
     } else {
         &["generateContent", "streamGenerateContent", "countTokens"]

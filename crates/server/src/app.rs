@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use preloop_egress::{Egress, EgressOptions};
+use preloop_gateway::Gateway;
 use preloop_govern::{
     Governor, GovernorOptions,
     config::{Config, ConfigOptions, EnvAllowList, MintedKey},
@@ -28,6 +29,7 @@ struct Parts {
     governor: Governor,
     config: Config,
     mcp: Mcp,
+    gateway: Gateway,
     courier: Courier,
     throttle: Throttle,
     shutdown: CancellationToken,
@@ -78,8 +80,9 @@ impl App {
         let courier = courier.map_err(|error| ServeError::Notify(error.to_string()))?;
         let shutdown = CancellationToken::new();
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
+        let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;
         let throttle = Throttle::default();
-        let parts = Parts { options, public_url, store, governor, config, mcp, courier, throttle, shutdown };
+        let parts = Parts { options, public_url, store, governor, config, mcp, gateway, courier, throttle, shutdown };
         Ok((Self(Arc::new(parts)), first_key))
     }
 
@@ -109,6 +112,10 @@ impl App {
 
     pub(crate) fn mcp(&self) -> &Mcp {
         &self.0.mcp
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.0.gateway
     }
 
     pub(crate) fn throttle(&self) -> &Throttle {

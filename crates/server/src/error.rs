@@ -38,6 +38,9 @@ pub enum ServeError {
     /// Mail or webhooks cannot be set up.
     #[error("cannot set up notifications: {0}")]
     Notify(String),
+    /// Outbound model traffic cannot be set up.
+    #[error("model traffic cannot be set up: {0}")]
+    Gateway(String),
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Io(#[from] std::io::Error),

@@ -51,6 +51,11 @@ pub(crate) fn outer<S: Clone + Send + Sync + 'static>(router: Router<S>, origins
     )
 }
 
+/// Only what keeps one request's bug from harming others.
+pub(crate) fn unbreakable(router: Router) -> Router {
+    router.layer(CatchPanicLayer::custom(panicked))
+}
+
 fn if_not_set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }

@@ -103,7 +103,9 @@ fn router(app: &App) -> Router {
     let rest = rest.merge(page::router()).with_state(app.clone()).merge(openapi::routes(&document));
     let rest = rest.method_not_allowed_fallback(openapi::wrong_method);
     let router = layers::bounded(rest).merge(app.mcp().router());
-    layers::outer(router.fallback(openapi::no_such_path), &app.options().allowed_origins)
+    let router = layers::outer(router.fallback(openapi::no_such_path), &app.options().allowed_origins);
+    // Model traffic has an answer of its own for everything; what it does without costs it nothing.
+    router.merge(layers::unbreakable(app.gateway().router()))
 }
 
 /// A URL by which this machine reaches itself.

@@ -1,0 +1,328 @@
+//! One model call, from the agent's request to its answer.
+
+mod answer;
+mod attempt;
+mod breaker;
+mod count;
+mod native;
+mod plan;
+mod signals;
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use preloop_dialects::{
+    Dialect, Operation,
+    scan::{self, Facts},
+    translate::BadRequest,
+};
+use preloop_govern::{ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind, Snapshot};
+use preloop_types::{CallId, CostBound, Exposure, Hash, Model, ModelCall, ModelOutcome, ModelStatus, Principal};
+use serde_json::Value;
+
+use crate::{
+    Gateway,
+    failure::Failure,
+    models::{self, Unresolved},
+    pricing::{self, Price},
+    providers::{Class, Delivery, Fault},
+    serve::{Ask, InPath},
+};
+
+pub(crate) use attempt::{Client, policy};
+pub(crate) use breaker::Breakers;
+pub(crate) use native::Natives;
+
+/// A call as its agent asked for it.
+pub(crate) struct Asked<'r> {
+    pub(crate) id: CallId,
+    pub(crate) who: Arc<Principal>,
+    pub(crate) ask: &'r Ask,
+    pub(crate) operation: Operation,
+    pub(crate) in_path: &'r InPath,
+    pub(crate) method: Method,
+    pub(crate) headers: &'r HeaderMap,
+    pub(crate) client: Option<Arc<str>>,
+    pub(crate) body: Bytes,
+    pub(crate) facts: Facts,
+}
+
+impl Asked<'_> {
+    /// How the answer shall come, in the agent's dialect.
+    pub(crate) fn delivery(&self) -> Delivery {
+        let asked = if self.facts.stream { Delivery::Events } else { Delivery::Whole };
+        self.in_path.delivery.unwrap_or(asked)
+    }
+
+    pub(crate) fn streams(&self) -> bool {
+        self.delivery() != Delivery::Whole
+    }
+
+    /// How it shall come from a provider: only Google has arrays.
+    fn delivery_from(&self, dialect: Dialect) -> Delivery {
+        match self.delivery() {
+            Delivery::Array if dialect != self.ask.dialect => Delivery::Events,
+            delivery => delivery,
+        }
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.in_path.model.as_deref().or(self.facts.model.as_deref())
+    }
+
+    fn call(&self, model: &Arc<Model>, stake: &Stake) -> ModelCall {
+        ModelCall {
+            id: self.id,
+            dialect: self.ask.dialect.as_str(),
+            operation: self.operation.as_str(),
+            requested: self.model().unwrap_or(&model.alias).into(),
+            model: model.clone(),
+            exposure: stake.exposure,
+            bound: stake.bound,
+            streamed: self.streams(),
+            session: self.who.session,
+            client: self.client.clone(),
+            request_hash: Hash::of(&self.body),
+            request_bytes: self.body.len() as u64,
+        }
+    }
+
+    /// What makes another request the same as this one.
+    fn identity(&self, model: &Model) -> Hash {
+        let facts = format!(
+            "{} {} {} {:?} {:?} ",
+            self.who.account,
+            model.id,
+            self.ask.dialect.as_str(),
+            self.delivery(),
+            self.in_path.method
+        );
+        Hash::of_parts(&[facts.as_bytes(), &self.body])
+    }
+
+    fn attempt(&self, model: Option<&Arc<Model>>) -> ModelAttempt {
+        ModelAttempt {
+            id: self.id,
+            dialect: self.ask.dialect.as_str(),
+            operation: self.operation.as_str(),
+            requested: self.model().map(Into::into),
+            model: model.cloned(),
+            session: self.who.session,
+            client: self.client.clone(),
+        }
+    }
+}
+
+/// A request as it came in.
+pub(crate) struct Received<'r> {
+    pub(crate) id: CallId,
+    pub(crate) ask: &'r Ask,
+    pub(crate) method: Method,
+    pub(crate) headers: &'r HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Gateway {
+    /// Governs and carries out one model call.
+    pub(crate) async fn model_call(
+        &self,
+        who: Arc<Principal>,
+        received: Received<'_>,
+        operation: Operation,
+        in_path: &InPath,
+    ) -> Result<Response, Failure> {
+        let Received { id, ask, method, headers, body } = received;
+        let client = signals::client(headers).map(Arc::from);
+        let (facts, bad) = match scan::read(ask.dialect, operation, &body) {
+            Ok(facts) => (facts, None),
+            Err(bad) => (Facts::default(), Some(bad)),
+        };
+        let mut asked = Asked { id, who, ask, operation, in_path, method, headers, client, body, facts };
+        if let Some(BadRequest { field, why }) = bad {
+            let refused = self.refuse(&asked, None, ModelRefusalKind::InvalidBody, why).await;
+            return Err(Failure { param: field, ..refused });
+        }
+        let signal = signals::session_signal(ask.dialect, headers, &asked.facts, asked.client.as_deref());
+        match self.governor().sessions().bind(&asked.who, &signal).await {
+            Ok(who) => asked.who = who,
+            Err(refused) => return Err(self.refuse(&asked, None, refused.kind(), refused.to_string()).await),
+        }
+        let snapshot = self.governor().snapshot(asked.who.account).await;
+        let snapshot = snapshot.map_err(|error| unavailable(&error))?;
+        let model = match models::resolve(&snapshot.models, asked.model()) {
+            Ok(resolved) => resolved.model,
+            Err(unresolved) => {
+                return Err(self.refuse(&asked, None, kind_of(&unresolved), unresolved.to_string()).await);
+            }
+        };
+        if operation == Operation::CountTokens
+            && let Some(counted) = count::counted_here(&asked, &model, &snapshot)?
+        {
+            return Ok(counted);
+        }
+        self.carry_out(&asked, &model, &snapshot).await
+    }
+
+    async fn carry_out(&self, asked: &Asked<'_>, model: &Arc<Model>, snapshot: &Snapshot) -> Result<Response, Failure> {
+        let candidates = plan::candidates(&snapshot.models, model);
+        let Some(first) = candidates.first() else {
+            let why = format!("model `{}` shares its calls with models that are all switched off", model.alias);
+            return Err(self.refuse(asked, Some(model), ModelRefusalKind::ModelDisabled, why).await);
+        };
+        let stake = self.stake(asked, first, snapshot);
+        let call = asked.call(first, &stake);
+        self.admitted(asked, &candidates, call, stake, snapshot).await
+    }
+
+    /// Has a call admitted and asks the candidates in turn.
+    async fn admitted(
+        &self,
+        asked: &Asked<'_>,
+        candidates: &[Arc<Model>],
+        call: ModelCall,
+        mut stake: Stake,
+        snapshot: &Snapshot,
+    ) -> Result<Response, Failure> {
+        let mut permit = match self.governor().admit_model(&asked.who, call).await {
+            ModelAdmission::Granted(permit) => permit,
+            ModelAdmission::Refused(refusal) => return Err(refusal.into()),
+        };
+        if let Some(cached) = candidates.first().and_then(|model| self.cached(asked, model)) {
+            return Ok(answer::again(&cached, permit));
+        }
+        let mut attempts = 0;
+        let mut failed = None;
+        for (place, candidate) in candidates.iter().enumerate() {
+            if place > 0 {
+                stake = self.stake(asked, candidate, snapshot);
+                if permit.reroute(candidate.clone(), stake.exposure, stake.bound).await.is_err() {
+                    continue;
+                }
+            }
+            match self.ask_one(asked, candidate, &permit, &mut attempts).await {
+                Ok((prepared, answer)) => {
+                    return self.answered(asked, prepared, answer, stake, permit, attempts).await;
+                }
+                Err(failure) => {
+                    let goes_on = failure.falls_back;
+                    failed = Some(failure);
+                    if !goes_on || permit.stopped().is_cancelled() {
+                        break;
+                    }
+                }
+            }
+        }
+        let failed =
+            failed.unwrap_or_else(|| Failed::of(Failure::new(502, "upstream_unavailable", "no model could be asked")));
+        settle_failed(permit, &failed, attempts);
+        Err(failed.failure)
+    }
+
+    async fn ask_one(
+        &self,
+        asked: &Asked<'_>,
+        model: &Arc<Model>,
+        permit: &ModelPermit,
+        attempts: &mut u32,
+    ) -> Result<(attempt::Prepared, attempt::Answer), Failed> {
+        let prepared = attempt::prepare(self, asked, model).await.map_err(Failed::of)?;
+        if let Err(pause) = self.breakers().check(model.id) {
+            let why = format!("model `{}` failed several times in a row and is left alone for a moment", model.alias);
+            let failure = Failure { retry_after: Some(pause), ..Failure::new(503, "upstream_unavailable", why) };
+            return Err(Failed { falls_back: true, ..Failed::of(failure) });
+        }
+        match attempt::send(self, &prepared, permit, attempts).await {
+            Ok(answer) => Ok((prepared, answer)),
+            Err(attempt::Refused { fault, verbatim }) => Err(Failed {
+                falls_back: fault.class.falls_back(),
+                status: status_of(&fault),
+                may_have_cost: fault.may_have_arrived && fault.provider_status.is_none(),
+                failure: Failure { verbatim, ..fault.into() },
+            }),
+        }
+    }
+
+    /// What a call of `model` puts at stake.
+    fn stake(&self, asked: &Asked<'_>, model: &Arc<Model>, snapshot: &Snapshot) -> Stake {
+        let price = pricing::price(model, snapshot, self.now());
+        let exposure = scan::exposure(asked.ask.dialect, asked.operation, &asked.facts, models::limits(model));
+        let bound = match asked.operation {
+            Operation::CountTokens => CostBound::AtMost(preloop_types::NanoUsd::ZERO),
+            _ => pricing::bound(price.as_ref(), exposure.as_ref()),
+        };
+        Stake { price, exposure, bound }
+    }
+
+    /// Refuses a call that was never put to the governor, on the record.
+    async fn refuse(
+        &self,
+        asked: &Asked<'_>,
+        model: Option<&Arc<Model>>,
+        kind: ModelRefusalKind,
+        message: String,
+    ) -> Failure {
+        let refusal = ModelRefusal { call: asked.id, kind, message, retry_after: None, data: Value::Null };
+        self.governor().refuse_model(&asked.who, &asked.attempt(model), refusal).await.into()
+    }
+}
+
+/// What a call puts at stake.
+pub(super) struct Stake {
+    price: Option<Price>,
+    exposure: Option<Exposure>,
+    bound: CostBound,
+}
+
+/// A model that gave no answer.
+struct Failed {
+    failure: Failure,
+    status: ModelStatus,
+    /// Whether the provider may have done work that it charges for.
+    may_have_cost: bool,
+    /// Whether another model may be asked.
+    falls_back: bool,
+}
+
+impl Failed {
+    /// Nothing was sent.
+    fn of(failure: Failure) -> Self {
+        Self { failure, status: ModelStatus::ConfigError, may_have_cost: false, falls_back: false }
+    }
+}
+
+const fn status_of(fault: &Fault) -> ModelStatus {
+    match fault.class {
+        Class::RateLimited => ModelStatus::UpstreamRateLimited,
+        Class::Timeout => ModelStatus::UpstreamTimeout,
+        _ => ModelStatus::UpstreamError,
+    }
+}
+
+fn settle_failed(permit: ModelPermit, failed: &Failed, attempts: u32) {
+    let status = if attempts == 0 { ModelStatus::NotSent } else { failed.status };
+    let nothing = (!failed.may_have_cost).then(preloop_types::Tokens::default);
+    permit.settle(ModelOutcome {
+        http_status: failed.failure.status,
+        tokens: nothing,
+        cost: nothing.map(|_| preloop_types::NanoUsd::ZERO),
+        error_code: Some(failed.failure.code.to_string()),
+        error: Some(failed.failure.message.clone()),
+        attempts,
+        ..ModelOutcome::of(status)
+    });
+}
+
+const fn kind_of(unresolved: &Unresolved) -> ModelRefusalKind {
+    match unresolved {
+        Unresolved::NoDefault => ModelRefusalKind::ModelRequired,
+        Unresolved::Unknown { .. } => ModelRefusalKind::ModelNotFound,
+        Unresolved::Ambiguous { .. } => ModelRefusalKind::AmbiguousModel,
+    }
+}
+
+fn unavailable(error: &preloop_govern::Error) -> Failure {
+    tracing::error!(%error, "a model call was refused because it cannot be governed now");
+    Failure::new(503, "ledger_unavailable", "Preloop cannot read its configuration now, so the call was not sent")
+}
