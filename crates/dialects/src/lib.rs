@@ -18,6 +18,7 @@ mod quirks;
 mod responses;
 pub mod scan;
 pub mod sse;
+pub mod texts;
 pub mod translate;
 pub mod usage;
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use memchr::{memchr, memchr2};
 
 /// The longest frame that is held, in bytes.
@@ -75,6 +76,45 @@ fn without_bom<'a>(frame: &'a [u8], begun: &mut bool) -> &'a [u8] {
     if std::mem::replace(begun, true) { frame } else { frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame) }
 }
 
+/// Takes a stream apart into frames as they came, for those who pass them on.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    held: Vec<u8>,
+    search: Search,
+}
+
+impl Splitter {
+    /// Starts a stream.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes more bytes and hands out each frame they complete, with its blank line.
+    pub fn feed(&mut self, bytes: Bytes, mut frame: impl FnMut(Bytes)) -> Result<(), TooLong> {
+        let bytes = if self.held.is_empty() {
+            bytes
+        } else {
+            self.held.extend_from_slice(&bytes);
+            Bytes::from(std::mem::take(&mut self.held))
+        };
+        let mut at = 0;
+        while let Some(length) = self.search.end(&bytes[at..]) {
+            frame(bytes.slice(at..at + length));
+            at += length;
+        }
+        if bytes.len() - at > FRAME_MAX {
+            return Err(TooLong);
+        }
+        self.held.extend_from_slice(&bytes[at..]);
+        Ok(())
+    }
+
+    /// What the stream left without an end.
+    pub fn rest(&mut self) -> Option<Bytes> {
+        (!self.held.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.held)))
+    }
+}
+
 /// How far the search for a frame's end has come in a buffer that only grows at its end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Search {
@@ -110,7 +150,7 @@ impl Search {
 }
 
 /// Reads one frame, with or without its blank line.
-pub(crate) fn parse(mut frame: &[u8]) -> Frame<'_> {
+pub fn parse(mut frame: &[u8]) -> Frame<'_> {
     let mut parsed = Frame { event: b"", data: None };
     while !frame.is_empty() {
         let end = memchr2(b'\r', b'\n', frame).unwrap_or(frame.len());

@@ -290,6 +290,25 @@ fn every_convention_comes_to_the_same_counters() {
 }
 
 #[test]
+fn the_beginning_of_an_answer_is_kept_on_demand() {
+    let said = |dialect, answer: &str, bytes| {
+        let mut meter = Meter::new(dialect, Operation::Generate).keeping(bytes);
+        meter.feed(answer.as_bytes());
+        let said = meter.finish().said.unwrap();
+        (said.text, said.calls, said.truncated)
+    };
+    let call = |arguments: &str| vec![("look".to_owned(), arguments.to_owned())];
+    assert_eq!(said(Chat, CHAT_STREAM, 100), ("Hé\n".to_owned(), call("{\"a\":"), false));
+    assert_eq!(said(Messages, MESSAGES_STREAM, 100), (String::new(), call("{\"a\":1}"), false));
+    assert_eq!(said(Responses, RESPONSES_STREAM, 9), ("Hello".to_owned(), call("{}"), false));
+    assert_eq!(said(Responses, RESPONSES_STREAM, 2), ("He".to_owned(), call(""), true));
+    assert_eq!(said(Gemini, GEMINI_ARRAY, 100), ("He".to_owned(), call(""), false));
+    let whole = format!(r#"{{"choices":[{{"message":{{"content":"{}"}}}}]}}"#, "é".repeat(5000));
+    assert_eq!(said(Chat, &whole, 6001), ("é".repeat(3000), vec![], true));
+    assert_eq!(read(Chat, CHAT_STREAM).said, None);
+}
+
+#[test]
 fn usage_is_found_where_servers_put_it() {
     let expected = Tokens { input: 3, output: 2, ..NONE };
     let raw = r#"{"prompt_tokens":3,"completion_tokens":2}"#;

@@ -9,9 +9,11 @@
 
 mod cache;
 mod call;
+pub mod capture;
 mod carrier;
 mod failure;
 mod gateway;
+pub mod guard;
 pub mod models;
 pub mod prices;
 mod pricing;

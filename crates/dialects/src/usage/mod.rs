@@ -61,6 +61,19 @@ pub struct Reading {
     pub reported_cost: Option<NanoUsd>,
     /// Tools the model called, each once, at most 64.
     pub tool_names: Vec<String>,
+    /// The beginning of what it says, where the meter was told to keep it.
+    pub said: Option<Said>,
+}
+
+/// The beginning of what an answer says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its text, without reasoning.
+    pub text: String,
+    /// Its tool calls: name, and arguments where they come as text.
+    pub calls: Vec<(String, String)>,
+    /// Whether something was left out.
+    pub truncated: bool,
 }
 
 impl Meter {
@@ -71,9 +84,18 @@ impl Meter {
             operation,
             form: Form::Unknown,
             lines: Lines::default(),
-            skim: Skim::default(),
+            skim: Skim::keeping(0),
             reader: Reader::default(),
         }
+    }
+
+    /// Also keeps the beginning of what the answer says, `bytes` of it at most.
+    #[must_use]
+    pub fn keeping(mut self, bytes: usize) -> Self {
+        self.skim = Skim::keeping(bytes);
+        self.reader.said = Some(Said::default());
+        self.reader.said_max = bytes;
+        self
     }
 
     /// Takes the bytes that pass.
@@ -140,6 +162,7 @@ impl Meter {
             output_bytes: reader.output_bytes,
             error: reader.error,
             tool_names: reader.tool_names,
+            said: reader.said,
         }
     }
 }

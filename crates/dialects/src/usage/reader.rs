@@ -1,11 +1,12 @@
 //! What the values of an answer mean. One reader for all dialects, because their paths do not clash.
 
 use super::{
+    Said,
     counts::Counts,
     keys::Key,
     skim::{Leaf, Leaves},
 };
-use crate::error::ProviderError;
+use crate::{error::ProviderError, texts};
 
 const NAMES_MAX: usize = 64;
 
@@ -21,6 +22,9 @@ pub(super) struct Reader {
     pub(super) output_bytes: u64,
     pub(super) error: Option<ProviderError>,
     pub(super) tool_names: Vec<String>,
+    /// What is kept of the answer, if anything, and how many bytes of it.
+    pub(super) said: Option<Said>,
+    pub(super) said_max: usize,
     frame: Frame,
     searches_streamed: u64,
 }
@@ -31,9 +35,23 @@ struct Frame {
     is_error: bool,
     item_done: bool,
     item_is_search: bool,
+    /// What a Responses event adds to the text, unless it is no text.
+    delta: Option<String>,
+    delta_is_hidden: bool,
+    /// The tool call a Responses event completes.
+    call: (String, String),
     searches: u64,
     message: Option<String>,
     code: Option<String>,
+}
+
+/// What a piece of an answer is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Speech {
+    #[default]
+    Text,
+    Reasoning,
+    Arguments,
 }
 
 impl Leaves for Reader {
@@ -69,6 +87,13 @@ impl Reader {
         let frame = std::mem::take(&mut self.frame);
         if frame.item_done && frame.item_is_search {
             self.searches_streamed += 1;
+        }
+        if let Some(delta) = frame.delta.filter(|_| !frame.delta_is_hidden) {
+            self.say(Speech::Text, &delta);
+        }
+        if frame.item_done && !frame.call.0.is_empty() {
+            self.call(frame.call.0);
+            self.say(Speech::Arguments, &frame.call.1);
         }
         self.counts.searched(frame.searches.max(self.searches_streamed));
         if frame.is_error && self.error.is_none() {
@@ -106,50 +131,86 @@ impl Reader {
                 b"message_stop" => self.done = true,
                 b"error" => self.frame.is_error = true,
                 b"response.output_item.done" => self.frame.item_done = true,
+                _ if !head.starts_with(b"response.output_text") => self.frame.delta_is_hidden = true,
                 _ => {}
             },
             [K::Item, K::Type] => self.frame.item_is_search = head == b"web_search_call",
             [K::Output, K::At, K::Type] | [K::Response, K::Output, K::At, K::Type] => {
                 self.frame.searches += u64::from(head == b"web_search_call");
             }
-            [K::Message] => self.frame.message = text(head),
-            [K::Code] => self.frame.code = text(head),
+            [K::Message] => self.frame.message = Some(decode(head)),
+            [K::Code] => self.frame.code = Some(decode(head)),
 
             [K::Choices, K::At, K::Delta | K::Message, K::ToolCalls, K::At, K::Function | K::Custom, K::Name]
             | [K::Choices, K::At, K::Delta | K::Message, K::FunctionCall, K::Name]
-            | [K::Item | K::ContentBlock, K::Name]
+            | [K::ContentBlock, K::Name]
             | [K::Output | K::Content, K::At, K::Name]
             | [K::Candidates, K::At, K::Content, K::Parts, K::At, K::FunctionCallC, K::Name]
             | [K::ContentBlockStartC, K::Start, K::ToolUseC, K::Name]
-            | [K::Output, K::Message, K::Content, K::At, K::ToolUseC, K::Name] => self.called(head),
+            | [K::Output, K::Message, K::Content, K::At, K::ToolUseC, K::Name] => {
+                self.call(decode(head));
+                self.called(decode(head));
+            }
+            [K::Item, K::Name] => {
+                self.called(decode(head));
+                self.frame.call.0 = decode(head);
+            }
+            [K::Item, K::Arguments | K::Input] if self.said.is_some() => self.frame.call.1 = decode(head),
 
-            _ if is_output(path) || is_argument(path) => self.output_bytes += length,
+            _ if is_output(path) => {
+                self.output_bytes += length;
+                if self.said.is_some() {
+                    let text = decode(head);
+                    match path {
+                        [K::Delta] => self.frame.delta = Some(text),
+                        _ => self.say(speech(path), &text),
+                    }
+                }
+            }
+            _ if is_argument(path) => self.output_bytes += length,
             _ => {}
         }
     }
 
+    fn say(&mut self, speech: Speech, text: &str) {
+        let Some(said) = &mut self.said else { return };
+        let kept = said.text.len() + said.calls.iter().map(|(_, arguments)| arguments.len()).sum::<usize>();
+        let room = text.floor_char_boundary(self.said_max.saturating_sub(kept));
+        let slot = match (speech, said.calls.last_mut()) {
+            (Speech::Text, _) => &mut said.text,
+            (Speech::Arguments, Some((_, arguments))) => arguments,
+            (Speech::Reasoning, _) | (Speech::Arguments, None) => return,
+        };
+        slot.push_str(&text[..room]);
+        said.truncated |= room < text.len();
+    }
+
     fn stopped(&mut self, head: &[u8]) {
         if !head.is_empty() {
-            self.stop = text(head);
+            self.stop = Some(decode(head));
         }
     }
 
-    fn called(&mut self, head: &[u8]) {
-        if let Some(name) = text(head).filter(|name| !name.is_empty())
-            && self.tool_names.len() < NAMES_MAX
-            && !self.tool_names.contains(&name)
-        {
+    fn called(&mut self, name: String) {
+        if !name.is_empty() && self.tool_names.len() < NAMES_MAX && !self.tool_names.contains(&name) {
             self.tool_names.push(name);
+        }
+    }
+
+    fn call(&mut self, name: String) {
+        let Some(said) = &mut self.said else { return };
+        if said.calls.len() == NAMES_MAX {
+            said.truncated = true;
+        } else if !name.is_empty() {
+            said.calls.push((name, String::new()));
         }
     }
 
     fn error(&mut self, path: &[Key], leaf: Leaf<'_>) {
         let said = match leaf {
-            Leaf::Text { head, .. } => text(head),
-            Leaf::Bare(b"null") => None,
-            Leaf::Bare(written) => text(written),
+            Leaf::Bare(b"null") => return,
+            Leaf::Text { head, .. } | Leaf::Bare(head) => decode(head),
         };
-        let Some(said) = said else { return };
         let error = self.error.get_or_insert_default();
         match path {
             [] | [Key::Message] => error.message = said,
@@ -203,12 +264,23 @@ fn is_argument(path: &[Key]) -> bool {
 
 fn keep(slot: &mut Option<String>, head: &[u8]) {
     if slot.is_none() && !head.is_empty() && head.len() <= 256 {
-        *slot = text(head);
+        *slot = Some(decode(head));
     }
 }
 
-/// What a string says. One that was cut at its limit, or is no text, is read as far as it goes.
-fn text(head: &[u8]) -> Option<String> {
-    let quoted = [b"\"", head, b"\""].concat();
-    serde_json::from_slice(&quoted).ok().or_else(|| Some(String::from_utf8_lossy(head).into_owned()))
+/// Of what is output, what it is.
+fn speech(path: &[Key]) -> Speech {
+    match path.last() {
+        Some(Key::Arguments | Key::PartialJson | Key::Input) => Speech::Arguments,
+        Some(Key::Reasoning | Key::ReasoningContent | Key::Thinking) => Speech::Reasoning,
+        _ if path.iter().any(|key| matches!(key, Key::Summary | Key::Thinking | Key::ReasoningContentC)) => {
+            Speech::Reasoning
+        }
+        _ => Speech::Text,
+    }
+}
+
+/// What a string says, as far as it was kept.
+fn decode(head: &[u8]) -> String {
+    texts::decode(&[b"\"", head, b"\""].concat())
 }

@@ -7,7 +7,7 @@ use memchr::memchr2;
 
 use super::keys::Key;
 
-/// The beginning of a value that is kept, in bytes.
+/// The beginning of a value that is kept, in bytes, unless more is asked for.
 const HEAD_MAX: usize = 2048;
 /// Containers within each other whose values are said.
 const DEPTH_MAX: usize = 32;
@@ -31,10 +31,9 @@ pub(super) trait Leaves {
     fn leaf(&mut self, path: &[Key], leaf: Leaf<'_>);
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum State {
     /// Before, after or between values.
-    #[default]
     Between,
     /// In a string; `name` if it names a member, `escape` right behind a backslash.
     Text { name: bool, escape: bool },
@@ -43,7 +42,7 @@ enum State {
 }
 
 /// A reading in progress.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Skim {
     state: State,
     /// A step per open container: the member or element it is at.
@@ -53,11 +52,26 @@ pub(super) struct Skim {
     /// Whether the next string names a member.
     naming: bool,
     head: Vec<u8>,
+    head_max: usize,
     length: u64,
     closed: bool,
 }
 
 impl Skim {
+    /// Starts a reading that keeps at least `head` bytes of each value.
+    pub(super) fn keeping(head: usize) -> Self {
+        Self {
+            state: State::Between,
+            path: Vec::new(),
+            deeper: 0,
+            naming: false,
+            head: Vec::new(),
+            head_max: HEAD_MAX.max(head),
+            length: 0,
+            closed: false,
+        }
+    }
+
     /// Takes more bytes.
     pub(super) fn feed(&mut self, mut bytes: &[u8], leaves: &mut impl Leaves) {
         while let [first, rest @ ..] = bytes {
@@ -102,11 +116,10 @@ impl Skim {
         if matches!(self.state, State::Bare) {
             self.bare_ends(leaves);
         }
-        let path = std::mem::take(&mut self.path);
-        let head = std::mem::take(&mut self.head);
-        *self = Self { path, head, closed: self.closed, ..Self::default() };
+        self.state = State::Between;
         self.path.clear();
-        self.head.clear();
+        self.deeper = 0;
+        self.naming = false;
     }
 
     /// Whether the outermost object or array was closed.
@@ -159,7 +172,7 @@ impl Skim {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = HEAD_MAX - self.head.len();
+        let room = self.head_max - self.head.len();
         self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.length += bytes.len() as u64;
     }
