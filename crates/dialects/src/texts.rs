@@ -29,9 +29,8 @@ const fn conversation(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Chat => &["messages", "input"],
         Dialect::Responses => &["instructions", "input"],
-        Dialect::Messages => &["system", "messages"],
         Dialect::Gemini => &["systemInstruction", "system_instruction", "contents", "content", "requests"],
-        Dialect::Converse => &["system", "messages"],
+        Dialect::Messages | Dialect::Converse => &["system", "messages"],
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Reader {
 
 /// What the current frame says about itself; its members come in any order.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Frame {
     is_error: bool,
     item_done: bool,

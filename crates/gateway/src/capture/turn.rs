@@ -36,14 +36,11 @@ pub(super) fn is_answer(turn: &[u8]) -> bool {
 
 /// What a turn says. One that cannot be read (a lone surrogate) says nothing, and that it goes on.
 pub(super) fn words(turn: &[u8], instructions: bool) -> Words {
-    let mut words = Words::default();
-    match serde_json::from_slice::<Value>(turn) {
-        Ok(value) => {
-            words.role = role(&value, instructions).to_owned();
-            words.take(&value);
-        }
-        Err(_) => words.truncated = true,
-    }
+    let Ok(value) = serde_json::from_slice::<Value>(turn) else {
+        return Words { role: "user".to_owned(), truncated: true, ..Words::default() };
+    };
+    let mut words = Words { role: role(&value, instructions).to_owned(), ..Words::default() };
+    words.take(&value);
     words
 }
 

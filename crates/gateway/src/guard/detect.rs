@@ -133,7 +133,7 @@ fn has_luhn_digit(text: &str) -> bool {
             digit => digit,
         })
         .sum();
-    (12..=19).contains(&digits.len()) && sum % 10 == 0
+    (12..=19).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
 /// The check digits of bank accounts (ISO 13616).

@@ -135,7 +135,7 @@ impl Guard {
         let redacted = (!changed.is_empty()).then(|| splice(body, &changed));
         let strictest = findings.iter().max_by_key(|finding| finding.action);
         let outcome = match (strictest.map(|finding| finding.action), redacted) {
-            (Some(GuardrailAction::Deny), _) => return self.denied(findings),
+            (Some(GuardrailAction::Deny), _) => return Checked::denied(findings),
             (Some(GuardrailAction::Ask), redacted) => Outcome::Ask { workflow: self.workflow(&findings), redacted },
             (_, Some(body)) => Outcome::Redacted(body),
             (_, None) => Outcome::Pass,
@@ -163,13 +163,6 @@ impl Guard {
     fn workflow(&self, findings: &[Finding]) -> Option<Arc<str>> {
         let asks = |rule: &&Rule| rule.action == GuardrailAction::Ask && findings.iter().any(|f| f.rule == rule.name);
         self.rules.iter().find(asks).and_then(|rule| rule.workflow.clone())
-    }
-
-    fn denied(&self, findings: Vec<Finding>) -> Checked {
-        let by = findings.iter().find(|finding| finding.action == GuardrailAction::Deny);
-        let (rule, kind) = by.map_or(("", ""), |finding| (&*finding.rule, finding.kind));
-        let message = format!("the guardrail `{rule}` refuses this message because of what it contains ({kind})");
-        Checked::refused(findings, message)
     }
 
     fn out_of_time(&self, findings: Vec<Finding>) -> Checked {
@@ -205,6 +198,13 @@ impl Rule {
 }
 
 impl Checked {
+    fn denied(findings: Vec<Finding>) -> Self {
+        let by = findings.iter().find(|finding| finding.action == GuardrailAction::Deny);
+        let (rule, kind) = by.map_or(("", ""), |finding| (&*finding.rule, finding.kind));
+        let message = format!("the guardrail `{rule}` refuses this message because of what it contains ({kind})");
+        Self::refused(findings, message)
+    }
+
     fn refused(findings: Vec<Finding>, message: String) -> Self {
         Self { findings, outcome: Outcome::Refuse(message) }
     }
