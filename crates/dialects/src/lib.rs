@@ -8,7 +8,9 @@
 mod chat;
 mod claude;
 mod converse;
+pub mod counting;
 mod dialect;
+pub mod embeddings;
 pub mod error;
 mod gemini;
 pub mod ir;

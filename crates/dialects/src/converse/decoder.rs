@@ -88,10 +88,8 @@ impl Answer {
         let index = payload["contentBlockIndex"].as_u64().unwrap_or_default();
         match name {
             "messageStart" => events.push(Event::Start { id: String::new(), model: String::new() }),
-            "contentBlockStart" => {
-                if payload["start"]["toolUse"].is_object() {
-                    self.call(index, &payload["start"]["toolUse"], events)?;
-                }
+            "contentBlockStart" if payload["start"]["toolUse"].is_object() => {
+                self.call(index, &payload["start"]["toolUse"], events)?;
             }
             "contentBlockDelta" => self.delta(index, &payload["delta"], events)?,
             "contentBlockStop" => self.stop(index, events),

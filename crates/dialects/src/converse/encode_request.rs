@@ -98,7 +98,7 @@ impl Writer<'_> {
         body.insert("messages".to_owned(), messages.into());
 
         let mut more = Map::new();
-        let thinks = self.thinking(&mut more)?;
+        let thinks = self.thinking(&mut more);
         self.tools(&mut body, thinks)?;
         self.sampling(&mut body, &mut more, thinks)?;
         if !more.is_empty() {
@@ -227,8 +227,8 @@ impl Writer<'_> {
     }
 
     /// Whether the model was told to think.
-    fn thinking(&mut self, more: &mut Map<String, Value>) -> Result<bool, Unsupported> {
-        let Some(wanted) = &self.request.reasoning else { return Ok(false) };
+    fn thinking(&mut self, more: &mut Map<String, Value>) -> bool {
+        let Some(wanted) = &self.request.reasoning else { return false };
         let effort = wanted.effort.or_else(|| wanted.budget.map(Effort::of_budget));
         let off = effort == Some(Effort::None);
         let word = match effort {
@@ -241,7 +241,7 @@ impl Writer<'_> {
                 let max_output = self.request.max_output.or(self.target.max_output).unwrap_or(MAX_OUTPUT);
                 let api = Api { dialect: Dialect::Converse, schema_by_tool: true };
                 match claude::thinking(self.request, self.target.model, api, max_output, &mut self.gaps) {
-                    None | Some(Thinking::Off) => return Ok(false),
+                    None | Some(Thinking::Off) => return false,
                     Some(Thinking::Budget(budget)) => {
                         let thinking = json!({ "type": "enabled", "budget_tokens": budget });
                         more.insert("thinking".to_owned(), thinking);
@@ -253,21 +253,21 @@ impl Writer<'_> {
                         }
                     }
                 }
-                Ok(true)
+                true
             }
             Family::Nova { thinks: true } if !off => {
                 let config = json!({ "type": "enabled", "maxReasoningEffort": word });
                 more.insert("reasoningConfig".to_owned(), config);
-                Ok(false)
+                false
             }
             Family::GptOss => {
                 more.insert("reasoning_effort".to_owned(), word.into());
-                Ok(false)
+                false
             }
-            Family::Nova { .. } | Family::Other if off => Ok(false),
+            Family::Nova { .. } | Family::Other if off => false,
             Family::Nova { .. } | Family::Other => {
                 self.gaps.warn("`reasoning` was left out: how much this model thinks cannot be told");
-                Ok(false)
+                false
             }
         }
     }
@@ -484,7 +484,7 @@ fn document_format(mime: &str) -> Option<&'static str> {
 /// Bedrock takes few characters in a name, and each name once.
 fn document_name(name: Option<&str>, number: usize) -> String {
     let taken = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '(' | ')' | '[' | ']');
-    let name = name.map(|name| name.rsplit_once('.').map_or(name, |(stem, _)| stem)).unwrap_or("document");
+    let name = name.map_or("document", |name| name.rsplit_once('.').map_or(name, |(stem, _)| stem));
     let name: String = name.chars().take(100).map(|letter| if taken(letter) { letter } else { '-' }).collect();
     format!("{name}-{number}")
 }
