@@ -29,20 +29,25 @@ impl Config {
         governance: SubjectGovernance,
     ) -> Result<SubjectGovernance> {
         let by = Actor::from(who);
-        self.change(who.account, move |tx| {
-            Box::pin(async move {
-                let (id, name) = named(subject, &tx.keys().await?)?;
-                checked(tx, &governance).await?;
-                let old = current(subject, tx.subject_governance().await?);
-                if old != governance {
-                    tx.put_subject_governance(subject, &governance).await?;
-                    by.changed(tx, What::SubjectGovernance, (id, &name), Some(&old), Some(&governance));
-                }
-                Ok(governance)
-            })
-        })
-        .await
+        self.change(who.account, move |tx| Box::pin(async move { put(tx, by, subject, governance).await })).await
     }
+}
+
+/// Replaces what narrows a subject.
+pub(super) async fn put(
+    tx: &mut Tx<'_>,
+    by: Actor,
+    subject: SubjectRef,
+    governance: SubjectGovernance,
+) -> Result<SubjectGovernance> {
+    let (id, name) = named(subject, &tx.keys().await?)?;
+    checked(tx, &governance).await?;
+    let old = current(subject, tx.subject_governance().await?);
+    if old != governance {
+        tx.put_subject_governance(subject, &governance).await?;
+        by.changed(tx, What::SubjectGovernance, (id, &name), Some(&old), Some(&governance));
+    }
+    Ok(governance)
 }
 
 async fn checked(tx: &mut Tx<'_>, governance: &SubjectGovernance) -> Result<()> {

@@ -2,12 +2,15 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use preloop_store::KeyRow;
-use preloop_types::{Hash, KeyId, Principal, Scope, Timestamp};
+use preloop_types::{
+    Agent, AgentId, Hash, KeyId, ModelPattern, Principal, Scope, Timestamp,
+    config::{SubjectGovernance, SubjectRef},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::{
-    Config, ConfigError, Result, limits,
+    Config, ConfigError, Result, governance, limits,
     record::{Actor, What},
 };
 
@@ -24,6 +27,21 @@ pub struct NewApiKey {
     pub allowed_tools: Option<Vec<String>>,
     /// The only servers whose tools it may see.
     pub allowed_servers: Option<Vec<String>>,
+    /// The only models it may use; any when empty.
+    pub allowed_models: Vec<String>,
+    /// The managed agent it is for.
+    pub agent: Option<NewAgent>,
+}
+
+/// A managed agent as a key is made for it. The agent of that name is meant where there is one.
+#[derive(Debug, Clone, Default)]
+pub struct NewAgent {
+    /// Its display name.
+    pub name: String,
+    /// What kind of agent it is (`claude_code`, `codex`, …); `custom` when absent.
+    pub kind: Option<String>,
+    /// Free labels, for budgets and rules.
+    pub tags: Vec<String>,
 }
 
 /// A new secret and what is kept of it.
@@ -68,6 +86,8 @@ struct Shown<'a> {
     scopes: &'a [Scope],
     allowed_tools: &'a Option<Vec<String>>,
     allowed_servers: &'a Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: &'a Option<Agent>,
     expires_at: Option<Timestamp>,
 }
 
@@ -79,6 +99,7 @@ impl<'a> From<&'a KeyRow> for Shown<'a> {
             scopes: &row.scopes,
             allowed_tools: &row.allowed_tools,
             allowed_servers: &row.allowed_servers,
+            agent: &row.agent,
             expires_at: row.expires_at,
         }
     }
@@ -95,6 +116,8 @@ impl Config {
             limits::count("allowed_tools", list.len(), 1_000)?;
             list.iter().try_for_each(|name| limits::named("allowed_tools", name, 256).map(drop))?;
         }
+        let allowed_models: Vec<_> = new.allowed_models.into_iter().map(ModelPattern).collect();
+        limits::model_patterns("allowed_models", &allowed_models)?;
         let minted = MintedKey::new();
         let (hash, prefix) = (minted.hash, minted.prefix);
         let row = self
@@ -109,6 +132,7 @@ impl Config {
                     if new.expires_at.is_some_and(|end| end <= tx.now()) {
                         return Err(ConfigError::invalid("expires_at", "is in the past"));
                     }
+                    let agent = new.agent.as_ref().map(|agent| bound(agent, &keys, tx.now())).transpose()?;
                     let row = KeyRow {
                         id: KeyId::new(tx.now()),
                         account: by.account,
@@ -117,7 +141,7 @@ impl Config {
                         hash,
                         prefix,
                         scopes,
-                        agent: None,
+                        agent,
                         session: None,
                         allowed_tools: new.allowed_tools,
                         allowed_servers: new.allowed_servers,
@@ -127,6 +151,10 @@ impl Config {
                         created_at: tx.now(),
                     };
                     tx.insert_key(&row).await?;
+                    if !allowed_models.is_empty() {
+                        let governance = SubjectGovernance { allowed_models, ..SubjectGovernance::default() };
+                        governance::put(tx, by, SubjectRef::Key(row.id), governance).await?;
+                    }
                     let shown = Shown::from(&row);
                     by.credential_changed(tx, What::ApiKey, (row.id.0, &row.name), None::<&Shown<'_>>, Some(&shown));
                     Ok(row)
@@ -155,6 +183,16 @@ impl Config {
         })
         .await
     }
+}
+
+/// The agent a key is for: the one of that name, as it is described now, or a new one.
+fn bound(new: &NewAgent, keys: &[KeyRow], now: Timestamp) -> Result<Agent> {
+    let name = limits::name("agent.name", &new.name)?;
+    let kind = limits::name("agent.kind", new.kind.as_deref().unwrap_or("custom"))?;
+    limits::count("agent.tags", new.tags.len(), limits::ITEMS_MAX)?;
+    let tags = new.tags.iter().map(|tag| limits::name("agent.tags", tag)).collect::<Result<_>>()?;
+    let known = keys.iter().filter_map(|key| key.agent.as_ref()).find(|agent| agent.name == name);
+    Ok(Agent { id: known.map_or_else(|| AgentId::new(now), |agent| agent.id), name, kind, tags })
 }
 
 fn scopes(who: &Principal, words: &[String]) -> Result<Vec<Scope>> {

@@ -1,6 +1,6 @@
 //! How large configuration may get. Every text a person can set passes through here.
 
-use preloop_types::{ModelPattern, RateLimit};
+use preloop_types::{ModelPattern, NanoUsd, RateLimit, Rates};
 use url::Url;
 
 use super::{ConfigError, Result};
@@ -16,6 +16,9 @@ pub(super) const TOOL_CONFIGS_MAX: usize = 10_000;
 pub(super) const RULES_MAX: usize = 500;
 pub(super) const WORKFLOWS_MAX: usize = 500;
 pub(super) const KEYS_MAX: usize = 10_000;
+pub(super) const MODELS_MAX: usize = 2_000;
+pub(super) const PRICES_MAX: usize = 2_000;
+pub(super) const BUDGETS_MAX: usize = 2_000;
 pub(super) const MODEL_NAME_MAX: usize = 256;
 
 /// A name: trimmed, not empty, one line, at most [`NAME_MAX`] characters.
@@ -143,6 +146,43 @@ pub(super) fn model_pattern(field: &str, pattern: &ModelPattern) -> Result<()> {
         return Err(ConfigError::invalid(field, "begins or ends with white space"));
     }
     Ok(())
+}
+
+/// An alias or a provider's name of a model. It becomes part of paths upstream, and lists name it.
+pub(super) fn model_name(field: &str, value: &str) -> Result<String> {
+    let value = named(field, value, MODEL_NAME_MAX)?;
+    if let Some(odd) = value.chars().find(|c| c.is_whitespace() || "%?#\\*".contains(*c)) {
+        return Err(ConfigError::invalid(field, format!("holds `{odd}`, which a model's name cannot")));
+    }
+    if value.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(ConfigError::invalid(field, format!("`{value}` has an empty segment or one of dots")));
+    }
+    if value.starts_with("tag:") {
+        return Err(ConfigError::invalid(field, "begins with `tag:`, which names labels"));
+    }
+    Ok(value)
+}
+
+/// Rates that can be charged: no negative ones, tiers in order and only one deep.
+pub(super) fn rates(field: &str, rates: Rates) -> Result<Rates> {
+    let flat = |field: &str, rates: &Rates| {
+        if rates.per_request < NanoUsd::ZERO || rates.per_web_search < NanoUsd::ZERO {
+            return Err(ConfigError::invalid(field, "holds a negative price"));
+        }
+        Ok(())
+    };
+    flat(field, &rates)?;
+    count(&format!("{field}.tiers"), rates.tiers.len(), ITEMS_MAX)?;
+    if !rates.tiers.is_sorted_by(|a, b| a.context_over < b.context_over) {
+        return Err(ConfigError::invalid(format!("{field}.tiers"), "are not in ascending order of `context_over`"));
+    }
+    for tier in &rates.tiers {
+        flat(&format!("{field}.tiers"), &tier.rates)?;
+        if !tier.rates.tiers.is_empty() {
+            return Err(ConfigError::invalid(format!("{field}.tiers"), "a tier has no tiers of its own"));
+        }
+    }
+    Ok(rates)
 }
 
 /// Limits that let something through: none is zero.

@@ -4,13 +4,18 @@
 //! that says who changed what from what to what, then announced. Values of secrets go to sealed
 //! secrets and are never part of a row, a record or an answer.
 
+mod budgets;
 mod conditions;
 mod defaults;
 mod error;
 mod governance;
 mod keys;
 mod limits;
+mod model_check;
+mod model_settings;
+mod models;
 mod policies;
+mod prices;
 mod record;
 mod rules;
 mod secrets;
@@ -25,11 +30,16 @@ use futures::future::BoxFuture;
 use preloop_store::{Store, Tx};
 use preloop_types::AccountId;
 
+pub use budgets::{BudgetChange, NewBudget};
 pub use conditions::test_condition;
 pub use defaults::DefaultsChange;
 pub use error::{ConfigError, PolicyProblem};
-pub use keys::{MintedKey, NewApiKey};
+pub use keys::{MintedKey, NewAgent, NewApiKey};
+pub use model_check::ModelCheck;
+pub use model_settings::ModelSettingsChange;
+pub use models::ModelChange;
 pub use policies::{Applied, ApplyRequest, EnvAllowList};
+pub use prices::PriceChange;
 pub use rules::{NewRule, RuleChange, SavedRule};
 pub use secrets::is_redacted;
 pub use servers::{SavedServer, ServerChange};
@@ -55,6 +65,8 @@ pub struct ConfigOptions {
     pub allow_private_network: bool,
     /// Which environment variables a policy document may read.
     pub policy_env: EnvAllowList,
+    /// Which models can be used.
+    pub model_check: ModelCheck,
 }
 
 /// Changes the configuration of accounts. Cheap to clone.

@@ -31,6 +31,10 @@ pub(super) enum What {
     User,
     Policy,
     ApiKey,
+    AiModel,
+    PriceOverride,
+    Budget,
+    ModelSettings,
 }
 
 #[derive(Serialize)]
