@@ -1,6 +1,6 @@
-//! `/api/v1/auth/users/me` and `/api/v1/account/defaults`.
+//! `/api/v1/auth/users/me`, `/api/v1/account/defaults` and `/api/v1/account/model-settings`.
 
-use preloop_types::config::RuleAction;
+use preloop_types::config::{Capture, OnUnpriced, RuleAction};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -66,4 +66,44 @@ pub struct UpdateDefaults {
     #[serde(skip_serializing_if = "Update::is_keep")]
     #[schema(value_type = Option<Uuid>)]
     pub default_workflow_id: Update<Uuid>,
+}
+
+/// What holds for all model traffic of the account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModelSettings {
+    /// Whether agents may call models at all: the kill switch, off when false.
+    pub model_traffic: bool,
+    /// The only models anybody may use: aliases, globs or `tag:<label>`; any when empty.
+    pub allowed_models: Vec<String>,
+    /// What becomes of a call without a known price where a hard budget counts dollars.
+    #[schema(schema_with = spelling::on_unpriced)]
+    pub on_unpriced: OnUnpriced,
+    /// What is kept of conversations.
+    #[schema(schema_with = spelling::capture)]
+    pub capture: Capture,
+    /// Minutes of silence after which a run of an agent is over, where nothing else tells; 0 is never.
+    pub session_idle_minutes: u32,
+}
+
+/// Changes what holds for all model traffic. What is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct UpdateModelSettings {
+    /// False refuses every model call from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_traffic: Option<bool>,
+    /// The only models anybody may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_models: Option<Vec<String>>,
+    /// What becomes of a call without a known price where a hard budget counts dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = spelling::on_unpriced_or_null)]
+    pub on_unpriced: Option<OnUnpriced>,
+    /// What is kept of conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = spelling::capture_or_null)]
+    pub capture: Option<Capture>,
+    /// Minutes of silence after which a run of an agent is over; 0 is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_idle_minutes: Option<u32>,
 }

@@ -53,6 +53,25 @@ pub struct CreateApiKey {
     /// The only servers (by name or slug) whose tools it may see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_servers: Option<Vec<String>>,
+    /// The only models it may use: aliases, globs or `tag:<label>`; any when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_models: Vec<String>,
+    /// The managed agent it is for: the one of that name, or a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<KeyAgent>,
+}
+
+/// A managed agent as a key is made for it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct KeyAgent {
+    /// Its display name.
+    pub name: String,
+    /// What kind of agent it is: `claude_code`, `codex`, …; `custom` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Free labels, for budgets and rules: `team=web`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// A new API key, with its secret.

@@ -6,16 +6,21 @@
 
 pub mod access_rules;
 pub mod account;
+pub mod ai_models;
 pub mod api_keys;
 pub mod approval_requests;
 pub mod approval_workflows;
 pub mod audit;
+pub mod budgets;
 pub mod governance;
 pub mod mcp_servers;
 pub mod policies;
+pub mod price_overrides;
+pub mod runtime_sessions;
 pub mod system;
 pub mod tool_configurations;
 pub mod tools;
+pub mod usage;
 
 mod error;
 mod page;

@@ -1,7 +1,10 @@
 //! Schemas of the words that `preloop-types` owns: the document lists exactly what the parser
 //! takes.
 
-use preloop_types::config::{Justification, Language, PinMode, PinState, PrefixMode, RuleAction, ServerStatus};
+use preloop_types::{
+    BudgetUnit, Period,
+    config::{Capture, Justification, Language, OnUnpriced, PinMode, PinState, PrefixMode, RuleAction, ServerStatus},
+};
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 fn words(words: impl Iterator<Item = &'static str>, nullable: bool) -> Object {
@@ -30,4 +33,12 @@ spellings! {
     pin_state_or_null = PinState true;
     pin_mode_or_null = PinMode true;
     prefix_mode_or_null = PrefixMode true;
+    period = Period false;
+    period_or_null = Period true;
+    budget_unit = BudgetUnit false;
+    budget_unit_or_null = BudgetUnit true;
+    on_unpriced = OnUnpriced false;
+    on_unpriced_or_null = OnUnpriced true;
+    capture = Capture false;
+    capture_or_null = Capture true;
 }

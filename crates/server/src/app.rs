@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{ServeError, ServerOptions, mcp::Mcp, throttle::Throttle};
+use crate::{ServeError, ServerOptions, mcp::Mcp, models, throttle::Throttle};
 
 /// One instance: what every request handler works with. Cheap to clone.
 #[derive(Clone)]
@@ -63,18 +63,19 @@ impl App {
                 claim_lease: CLAIM_LEASE,
             },
         );
+        let egress = Egress::new(EgressOptions {
+            allow_private_network: options.allow_private_network,
+            ..EgressOptions::default()
+        });
         let config = Config::new(
             store.clone(),
             ConfigOptions {
                 allow_stdio: options.allow_stdio,
                 allow_private_network: options.allow_private_network,
                 policy_env: EnvAllowList { names: options.policy_env.clone() },
+                model_check: models::check(egress.clone()),
             },
         );
-        let egress = Egress::new(EgressOptions {
-            allow_private_network: options.allow_private_network,
-            ..EgressOptions::default()
-        });
         let channels = preloop_notify::Settings { smtp: options.smtp.clone() };
         let courier = Courier::new(store.clone(), &egress, &channels);
         let courier = courier.map_err(|error| ServeError::Notify(error.to_string()))?;

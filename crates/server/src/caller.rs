@@ -41,6 +41,9 @@ needs! {
     ViewAuditLogs
     ManageApiKeys
     ViewAgents ManageAgents
+    ViewAiModels CreateAiModels EditAiModels DeleteAiModels
+    ViewCost ManageBudgets
+    ManageAccount
 }
 
 /// Needs no more than a credential.

@@ -100,6 +100,11 @@ impl<T> Listed<T> {
     pub(crate) fn map<U>(self, shape: impl FnMut(T) -> U) -> Listed<U> {
         Listed { items: self.items.into_iter().map(shape).collect(), total: self.total }
     }
+
+    /// What is on the page.
+    pub(crate) fn items(&self) -> &[T] {
+        &self.items
+    }
 }
 
 impl<T: Serialize> IntoResponse for Listed<T> {

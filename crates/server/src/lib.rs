@@ -12,6 +12,7 @@ mod error;
 mod extract;
 mod layers;
 mod mcp;
+mod models;
 mod openapi;
 mod options;
 mod page;

@@ -74,6 +74,7 @@ async fn create(client: &Client, printer: Printer, wanted: &Create) -> Result {
         scopes: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         allowed_tools: some(&wanted.tools),
         allowed_servers: some(&wanted.servers),
+        ..CreateApiKey::default()
     };
     let made: CreatedApiKey = client.post(KEYS, &body).await?;
     if printer.format == Format::Table {

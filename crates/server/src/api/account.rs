@@ -1,14 +1,14 @@
-//! `/api/v1/auth/users/me` and `/api/v1/account/defaults`
+//! `/api/v1/auth/users/me`, `/api/v1/account/defaults` and `/api/v1/account/model-settings`
 
-use preloop_api_types::account::{Defaults, UpdateDefaults, UpdateUser, User};
-use preloop_govern::config::{DefaultsChange, UserChange};
+use preloop_api_types::account::{Defaults, ModelSettings, UpdateDefaults, UpdateModelSettings, UpdateUser, User};
+use preloop_govern::config::{DefaultsChange, ModelSettingsChange, UserChange};
 use preloop_types::{AccountId, WorkflowId, config};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::shape;
 use crate::{
     App,
-    caller::{Anyone, Caller, ManageApiKeys, ManageTools, ViewTools},
+    caller::{Anyone, Caller, ManageAccount, ManageApiKeys, ManageTools, ViewAiModels, ViewTools},
     error::{ApiError, ApiResult},
     extract::Json,
     openapi::guarded,
@@ -21,6 +21,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .route("/api/v1/users/me", axum::routing::get(get_me))
         .routes(guarded!(get_defaults))
         .routes(guarded!(update_defaults))
+        .routes(guarded!(get_model_settings))
+        .routes(guarded!(update_model_settings))
 }
 
 /// Whose credential this is.
@@ -57,6 +59,42 @@ async fn update_defaults(caller: Caller<ManageTools>, Json(body): Json<UpdateDef
     };
     let defaults = caller.config().update_defaults(caller.who(), change).await?;
     Ok(axum::Json(defaults_shown(&defaults)))
+}
+
+/// What holds for all model traffic of the account.
+#[utoipa::path(get, path = "/api/v1/account/model-settings", tag = "account",
+    responses((status = 200, body = ModelSettings)))]
+async fn get_model_settings(caller: Caller<ViewAiModels>) -> ApiResult<ModelSettings> {
+    let settings = caller.store().account(caller.who().account).model_settings().await?;
+    Ok(axum::Json(model_settings_shown(settings)))
+}
+
+/// Changes what holds for all model traffic; `{"model_traffic": false}` is the kill switch.
+#[utoipa::path(put, path = "/api/v1/account/model-settings", tag = "account",
+    responses((status = 200, body = ModelSettings)))]
+async fn update_model_settings(
+    caller: Caller<ManageAccount>,
+    Json(body): Json<UpdateModelSettings>,
+) -> ApiResult<ModelSettings> {
+    let change = ModelSettingsChange {
+        model_traffic: body.model_traffic,
+        allowed_models: body.allowed_models,
+        on_unpriced: body.on_unpriced,
+        capture: body.capture,
+        session_idle_minutes: body.session_idle_minutes,
+    };
+    let settings = caller.config().update_model_settings(caller.who(), change).await?;
+    Ok(axum::Json(model_settings_shown(settings)))
+}
+
+fn model_settings_shown(settings: config::AccountModelSettings) -> ModelSettings {
+    ModelSettings {
+        model_traffic: settings.model_traffic,
+        allowed_models: settings.allowed_models.into_iter().map(|pattern| pattern.0).collect(),
+        on_unpriced: settings.on_unpriced,
+        capture: settings.capture,
+        session_idle_minutes: settings.session_idle_minutes,
+    }
 }
 
 fn user_shown(account: AccountId, user: preloop_store::User) -> User {

@@ -7,7 +7,7 @@ use preloop_api_types::{
     Page,
     api_keys::{ApiKey, CreateApiKey, CreatedApiKey},
 };
-use preloop_govern::config::NewApiKey;
+use preloop_govern::config::{NewAgent, NewApiKey};
 use preloop_store::KeyRow;
 use preloop_types::{KeyId, Timestamp};
 use secrecy::ExposeSecret;
@@ -52,6 +52,8 @@ async fn create(
         expires_at: body.expires_at.map(Into::into),
         allowed_tools: body.allowed_tools,
         allowed_servers: body.allowed_servers,
+        allowed_models: body.allowed_models,
+        agent: body.agent.map(|agent| NewAgent { name: agent.name, kind: agent.kind, tags: agent.tags }),
     };
     let (key, secret) = caller.config().create_key(caller.who(), new).await?;
     Ok(created(CreatedApiKey {

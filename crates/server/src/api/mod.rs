@@ -2,15 +2,18 @@
 
 mod access_rules;
 mod account;
+mod ai_models;
 mod api_keys;
 mod approval_links;
 mod approval_requests;
 mod approval_workflows;
 mod audit;
+mod budgets;
 mod governance;
 mod mcp_oauth;
 mod mcp_servers;
 mod policies;
+mod price_overrides;
 mod shape;
 mod system;
 mod tool_configurations;
@@ -36,6 +39,9 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(policies::router())
         .merge(audit::router())
         .merge(api_keys::router())
+        .merge(ai_models::router())
+        .merge(price_overrides::router())
+        .merge(budgets::router())
         .merge(governance::router())
         .merge(account::router())
         .merge(system::router())

@@ -94,6 +94,11 @@ async fn another_tenants_ids_do_not_exist() {
         let version = id(&owner.get("/api/v1/policies/versions").await.ok()["versions"]);
         let key = id(&owner.get("/api/v1/auth/api-keys").await.ok());
         let record = id(&owner.get("/api/v1/audit-logs").await.ok());
+        let made =
+            async |path: &str, body: Value| owner.post(path, body).await.created()["id"].as_str().unwrap().to_owned();
+        let model = made("/api/v1/ai-models", json!({"provider": "openai", "identifier": "gpt-x"})).await;
+        let price = made("/api/v1/price-overrides", json!({"model": "*", "discount_percent": 1})).await;
+        let budget = made("/api/v1/budgets", json!({"hard_limit": 1})).await;
 
         let stranger = app.stranger().await;
         let mut tried = 0;
@@ -107,6 +112,9 @@ async fn another_tenants_ids_do_not_exist() {
                 ("/policies/versions/{id}", &version),
                 ("/auth/api-keys/{id}", &key),
                 ("/audit-logs/{id}", &record),
+                ("/ai-models/{id}", &model),
+                ("/price-overrides/{id}", &price),
+                ("/budgets/{id}", &budget),
             ];
             let Some((_, id)) = ours.iter().find(|(place, _)| path.contains(place)) else { continue };
             assert_ne!(operation["x-public"], "true");
