@@ -4,11 +4,8 @@ use serde_json::Value;
 
 use crate::{
     ir::{Event, Part, PartKind, ToolCall},
-    translate::{BadAnswer, Names, made_up_id, read_call},
+    translate::{ARGUMENTS_MAX, BadAnswer, Names, made_up_id, read_call},
 };
-
-/// The longest arguments of one call, in bytes.
-const ARGUMENTS_MAX: usize = 1 << 20;
 
 /// The calls of one answer.
 #[derive(Debug, Default)]

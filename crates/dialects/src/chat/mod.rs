@@ -4,9 +4,13 @@ mod calls;
 pub(crate) mod messages;
 pub(crate) mod read;
 mod reasoning;
+#[cfg(test)]
+mod recorded;
 mod response;
 mod stream;
 mod stream_out;
+#[cfg(test)]
+mod tests;
 mod think;
 pub(crate) mod usage;
 pub(crate) mod write;

@@ -17,7 +17,7 @@ use crate::{
     Dialect,
     ir::{Event, PartKind, Stop},
     sse,
-    translate::{BadAnswer, Names, StreamDecoder, tokens_of, unreadable},
+    translate::{BadAnswer, Names, StreamDecoder, merge_counts, tokens_of, truncated, unreadable},
 };
 
 #[derive(Debug, Default)]
@@ -80,9 +80,11 @@ struct Answer {
     speech: Option<(Speech, usize)>,
     refused: bool,
     calls: Calls,
+    /// Whether thinking came in a field of its own.
+    plain_thinking: bool,
     details: Vec<Value>,
     splitter: Option<Splitter>,
-    usage: Option<Value>,
+    usage: Value,
     stop: Option<Stop>,
 }
 
@@ -100,6 +102,7 @@ impl Answer {
         let chunk: Value = serde_json::from_slice(data).map_err(|error| unreadable(&error))?;
         if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
             let (code, message) = error_of(error);
+            self.report(events);
             events.push(Event::Error { code, message });
             return Ok(true);
         }
@@ -121,10 +124,9 @@ impl Answer {
         let groq = chunk.pointer("/x_groq/usage");
         let moonshot = choice.and_then(|choice| choice.get("usage"));
         if let Some(usage) = [chunk.get("usage"), groq, moonshot].into_iter().flatten().find(|usage| usage.is_object())
-            && self.usage.as_ref() != Some(usage)
         {
-            events.extend(tokens_of(Dialect::Chat, usage).map(Event::Usage));
-            self.usage = Some(usage.clone());
+            // Some report with every chunk, and tell counts apart only later: what holds is known at the end.
+            merge_counts(&mut self.usage, usage);
         }
         Ok(false)
     }
@@ -151,8 +153,10 @@ impl Answer {
             Some(Value::Array(parts)) => parts.iter().for_each(|part| add_part(part, &mut thinking, &mut said)),
             _ => {}
         }
+        self.plain_thinking |= !thinking.is_empty();
         if let Some(details) = delta.get("reasoning_details").and_then(Value::as_array) {
-            if thinking.is_empty() {
+            // Most who send details send their text beside them, some of them later.
+            if thinking.is_empty() && !self.plain_thinking {
                 thinking = details.iter().filter_map(reasoning::detail_text).collect();
             }
             for detail in details {
@@ -251,6 +255,7 @@ impl Answer {
             events.push(Event::Start { id: self.id.clone(), model: String::new() });
         }
         self.end_parts(events);
+        self.report(events);
         events.push(Event::Stop(stop(self.stop.take(), self.calls.any(), self.refused)));
         events.push(Event::End);
     }
@@ -261,8 +266,12 @@ impl Answer {
             self.end(events);
             return;
         }
-        let message = "the provider's stream broke off before its end".to_owned();
-        events.push(Event::Error { code: "upstream_truncated".to_owned(), message });
+        self.report(events);
+        events.push(truncated(None));
+    }
+
+    fn report(&mut self, events: &mut Vec<Event>) {
+        events.extend(tokens_of(Dialect::Chat, &self.usage.take()).map(Event::Usage));
     }
 }
 

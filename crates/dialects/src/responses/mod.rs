@@ -6,6 +6,8 @@ mod read;
 mod response;
 mod stream;
 mod stream_out;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod write;
 mod write_input;

@@ -12,11 +12,8 @@ use crate::{
     Dialect,
     ir::{Event, Part, PartKind, Thought, ToolCall},
     sse,
-    translate::{BadAnswer, Names, StreamDecoder, tokens_of, unreadable},
+    translate::{ARGUMENTS_MAX, BadAnswer, Names, StreamDecoder, tokens_of, truncated, unreadable},
 };
-
-/// The longest arguments of one call, in bytes.
-const ARGUMENTS_MAX: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
@@ -53,8 +50,7 @@ impl StreamDecoder for Decoder {
         }
         if !self.over {
             self.over = true;
-            let message = "the provider's stream broke off before its end".to_owned();
-            events.push(Event::Error { code: "upstream_truncated".to_owned(), message });
+            events.push(truncated(None));
         }
     }
 }

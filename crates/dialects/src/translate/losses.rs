@@ -47,6 +47,8 @@ const LOSSES: &[(Dialect, &str, Loss)] = &[
     (Dialect::Responses, "input.phase", Loss::Nothing),
     (Dialect::Responses, "input.content.annotations", Loss::Nothing),
     (Dialect::Responses, "input.content.logprobs", Loss::Nothing),
+    // What a namespace is about; its tools are described themselves.
+    (Dialect::Responses, "tools.description", Loss::Wish),
     (Dialect::Responses, "tools.defer_loading", Loss::Nothing),
     (Dialect::Responses, "tools.tools.defer_loading", Loss::Nothing),
     // Caching what comes last.
