@@ -1,6 +1,5 @@
 //! What the same-dialect path costs. Only a release build says anything:
 //! `cargo test --release -p preloop-dialects --test speed -- --ignored --nocapture`
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
 use std::{
     hint::black_box,
