@@ -166,8 +166,6 @@ pub(crate) fn written(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use proptest::prelude::*;
 
     use super::*;

@@ -130,7 +130,7 @@ impl Encoder {
                     let thought = Thought { text, signature: part.signature.take(), redacted };
                     let block = thoughts::block(&thought, &*self.reply.carrier);
                     if self.shown {
-                        for block in &block {
+                        if let Some(block) = &block {
                             self.whole(block, out);
                         }
                     } else {

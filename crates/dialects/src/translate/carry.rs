@@ -60,8 +60,6 @@ fn marked(mark: &str, signature: Signature) -> Signature {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
     use crate::Dialect;
 

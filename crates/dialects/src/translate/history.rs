@@ -39,8 +39,6 @@ pub(crate) fn settle_history(turns: &mut [Turn]) -> Result<(), BadRequest> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
     use crate::ir::{Role, ToolCall};
 

@@ -73,7 +73,7 @@ pub(crate) fn object_schema(parameters: Option<&Value>) -> Value {
 }
 
 /// The tools that may be called: those chosen, or all.
-pub(crate) fn offered<'r>(request: &'r Request) -> impl Iterator<Item = (usize, &'r Tool)> {
+pub(crate) fn offered(request: &Request) -> impl Iterator<Item = (usize, &Tool)> {
     let chosen = match &request.tool_choice {
         Some(ToolChoice::Among { names, .. }) => Some(names),
         _ => None,
