@@ -1,8 +1,9 @@
 //! Writes a streamed answer: server-sent events, or the JSON array Google sends without `alt=sse`.
 //!
-//! A call is one part, so its arguments are held until they are whole.
+//! A call is one part, so its arguments are held until they are whole, and with them what comes of later
+//! parts: an answer's parts keep their order.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use preloop_types::Tokens;
 use serde_json::{Value, json};
@@ -17,8 +18,10 @@ pub(super) struct Encoder {
     reply: Reply,
     shown: bool,
     id: String,
-    /// Parts that did not end.
-    parts: HashMap<usize, Part>,
+    /// Parts that are not written out.
+    waiting: VecDeque<Waiting>,
+    /// The index of the first of them.
+    first: usize,
     held: usize,
     /// Thoughts that ride with the next call.
     before: Vec<Thought>,
@@ -29,11 +32,15 @@ pub(super) struct Encoder {
     over: bool,
 }
 
-/// A part on its way. Of a text, nothing is held.
-struct Part {
+/// A part on its way.
+struct Waiting {
     kind: PartKind,
-    held: String,
+    /// Of a text, what is not written; all of anything else.
+    text: String,
+    /// How much of a thought was shown.
+    shown: usize,
     signature: Option<Signature>,
+    ended: bool,
 }
 
 impl Encoder {
@@ -43,7 +50,8 @@ impl Encoder {
             reply,
             shown,
             id: String::new(),
-            parts: HashMap::new(),
+            waiting: VecDeque::new(),
+            first: 0,
             held: 0,
             before: Vec::new(),
             usage: Tokens::default(),
@@ -53,37 +61,70 @@ impl Encoder {
         }
     }
 
+    fn waiting(&mut self, index: usize) -> Option<&mut Waiting> {
+        self.waiting.get_mut(index.checked_sub(self.first)?)
+    }
+
     fn delta(&mut self, index: usize, text: &str, out: &mut Vec<u8>) {
-        let Some(part) = self.parts.get_mut(&index) else { return };
-        match part.kind {
-            PartKind::Text | PartKind::Refusal => return self.part(&json!({ "text": text }), out),
-            PartKind::Reasoning { .. } | PartKind::ToolCall { .. } => part.held.push_str(text),
-        }
-        self.held += text.len();
+        let Some(part) = self.waiting(index) else { return };
+        part.text.push_str(text);
         let call = matches!(part.kind, PartKind::ToolCall { .. });
-        if (call && part.held.len() > ARGUMENTS_MAX) || self.held > HELD_MAX {
-            return self.fail("INTERNAL", "the provider sends a longer tool call than can be held", out);
-        }
-        if !call && self.shown {
-            self.part(&json!({ "text": text, "thought": true }), out);
+        let too_long = call && part.text.len() > ARGUMENTS_MAX;
+        self.held += text.len();
+        if too_long || self.held > HELD_MAX {
+            self.fail("the provider sends more of its answer at once than can be held", out);
+        } else if index == self.first {
+            self.advance(out);
         }
     }
 
-    fn part_end(&mut self, index: usize, out: &mut Vec<u8>) {
-        let Some(part) = self.parts.remove(&index) else { return };
-        self.held = self.held.saturating_sub(part.held.len());
-        match part.kind {
-            PartKind::Text | PartKind::Refusal => {}
-            PartKind::Reasoning { redacted } => {
-                self.before.push(Thought { text: part.held, signature: part.signature, redacted });
+    /// Writes what can be written of the first part, and of the next ones when it ended.
+    fn advance(&mut self, out: &mut Vec<u8>) {
+        while let Some(mut part) = self.waiting.pop_front() {
+            self.write(&mut part, out);
+            if !part.ended {
+                self.waiting.push_front(part);
+                return;
             }
-            PartKind::ToolCall { id, name } => {
+            self.first += 1;
+        }
+    }
+
+    fn write(&mut self, part: &mut Waiting, out: &mut Vec<u8>) {
+        match &part.kind {
+            PartKind::Text | PartKind::Refusal => {
+                let text = self.release(part);
+                if !text.is_empty() {
+                    self.part(&json!({ "text": text }), out);
+                }
+            }
+            PartKind::Reasoning { redacted } => {
+                let redacted = *redacted;
+                let news = part.text[part.shown..].to_owned();
+                part.shown = part.text.len();
+                if self.shown && !news.is_empty() {
+                    self.part(&json!({ "text": news, "thought": true }), out);
+                }
+                if part.ended {
+                    let text = self.release(part);
+                    self.before.push(Thought { text, signature: part.signature.take(), redacted });
+                }
+            }
+            PartKind::ToolCall { id, name } if part.ended => {
                 let before = std::mem::take(&mut self.before);
                 let signature = part.signature.as_ref().map(|signature| (id.as_str(), signature));
                 let sealed = thoughts::sealed(&before, signature, &*self.reply.carrier);
-                self.part(&response::call_part(&id, &name, &part.held, sealed), out);
+                let call = response::call_part(id, name, &part.text, sealed);
+                self.release(part);
+                self.part(&call, out);
             }
+            PartKind::ToolCall { .. } => {}
         }
+    }
+
+    fn release(&mut self, part: &mut Waiting) -> String {
+        self.held = self.held.saturating_sub(part.text.len());
+        std::mem::take(&mut part.text)
     }
 
     /// A chunk with one part.
@@ -94,11 +135,10 @@ impl Encoder {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        let mut left: Vec<usize> = self.parts.keys().copied().collect();
-        left.sort_unstable();
-        for index in left {
-            self.part_end(index, out);
+        for part in &mut self.waiting {
+            part.ended = true;
         }
+        self.advance(out);
         let last = response::last_part(&self.before, &self.reply).unwrap_or_else(|| json!({ "text": "" }));
         let candidate = json!({
             "content": { "role": "model", "parts": [last] },
@@ -111,8 +151,8 @@ impl Encoder {
         self.close(out);
     }
 
-    fn fail(&mut self, status: &str, message: &str, out: &mut Vec<u8>) {
-        self.chunk(&json!({ "error": { "code": 500, "message": message, "status": status } }), out);
+    fn fail(&mut self, message: &str, out: &mut Vec<u8>) {
+        self.chunk(&json!({ "error": { "code": 500, "message": message, "status": "INTERNAL" } }), out);
         self.close(out);
     }
 
@@ -145,21 +185,28 @@ impl StreamEncoder for Encoder {
         }
         match event {
             Event::Start { id, .. } => self.id.clone_from(id),
-            Event::PartStart { index, kind } => {
-                let part = Part { kind: kind.clone(), held: String::new(), signature: None };
-                self.parts.insert(*index, part);
+            Event::PartStart { kind, .. } => {
+                let kind = kind.clone();
+                self.waiting.push_back(Waiting { kind, text: String::new(), shown: 0, signature: None, ended: false });
             }
             Event::Delta { index, text } => self.delta(*index, text, out),
             Event::Signature { index, signature } => {
-                if let Some(part) = self.parts.get_mut(index) {
+                if let Some(part) = self.waiting(*index) {
                     part.signature = Some(signature.clone());
                 }
             }
-            Event::PartEnd { index } => self.part_end(*index, out),
+            Event::PartEnd { index } => {
+                if let Some(part) = self.waiting(*index) {
+                    part.ended = true;
+                }
+                if *index == self.first {
+                    self.advance(out);
+                }
+            }
             Event::Usage(tokens) => self.usage = self.usage.max(*tokens),
             Event::Stop(stop) => self.stop = stop.clone(),
             Event::End => self.end(out),
-            Event::Error { message, .. } => self.fail("INTERNAL", message, out),
+            Event::Error { message, .. } => self.fail(message, out),
         }
     }
 }
