@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Approvals, Error, Executor, Held, IdentifyError, Permit, Refusal, RefusalKind, Result, Snapshot,
+    Approvals, Error, Executor, Held, IdentifyError, Observer, Permit, Refusal, RefusalKind, Result, Snapshot,
     approvals::Waiters, budgets::Budgets, identify::Identities, limits::Limits, permit::Granted, records,
     sessions::Runs, snapshot::Snapshots,
 };
@@ -31,6 +31,9 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) sessions: Runs,
     executor: OnceLock<Weak<dyn Executor>>,
+    observer: OnceLock<Arc<dyn Observer>>,
+    /// Held by every model call under way, so that they can be counted.
+    pub(crate) in_flight: Arc<()>,
 }
 
 /// What the governor must know of its surroundings.
@@ -71,6 +74,8 @@ impl Governor {
             limits: Limits::default(),
             sessions: Runs::default(),
             executor: OnceLock::new(),
+            observer: OnceLock::new(),
+            in_flight: Arc::default(),
         }))
     }
 
@@ -79,6 +84,18 @@ impl Governor {
         if self.0.executor.set(executor).is_err() {
             tracing::warn!("a second executor was ignored");
         }
+    }
+
+    /// Who sees calls go by. Set once, at start.
+    pub fn set_observer(&self, observer: Arc<dyn Observer>) {
+        if self.0.observer.set(observer).is_err() {
+            tracing::warn!("a second observer was ignored");
+        }
+    }
+
+    /// Model calls that were granted and not settled yet.
+    pub fn model_calls_in_flight(&self) -> usize {
+        Arc::strong_count(&self.0.in_flight) - 1
     }
 
     /// The store behind it.
@@ -171,10 +188,12 @@ impl Governor {
         refusal: Refusal,
         decision: Option<(&Decision, u64)>,
     ) -> Refusal {
-        match self.store().append(records::refused(who, call, &refusal, decision)).await {
+        let refusal = match self.store().append(records::refused(who, call, &refusal, decision)).await {
             Ok(_) => refusal,
             Err(error) => unavailable(call.id, &error.into()),
-        }
+        };
+        self.0.observe(|observer| observer.tool_refused(who, call, &refusal));
+        refusal
     }
 
     /// Keeps memory in step with the store, wakes waiters, carries out approved calls nobody waits
@@ -262,6 +281,12 @@ fn every(period: Duration) -> tokio::time::Interval {
 impl Inner {
     pub(crate) fn options(&self) -> &GovernorOptions {
         &self.options
+    }
+
+    pub(crate) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = self.observer.get() {
+            tell(&**observer);
+        }
     }
 
     pub(crate) fn executor(&self) -> Option<Arc<dyn Executor>> {

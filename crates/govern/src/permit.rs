@@ -66,7 +66,9 @@ impl Permit {
 
 impl Granted {
     async fn settle(self, outcome: &CallOutcome) -> Result<()> {
-        let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = self.started.elapsed();
+        self.governor.inner().observe(|observer| observer.tool_settled(&self.who, &self.call, outcome, took));
+        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let request = self.claim.map(|claim| claim.request);
         let record = records::outcome(&self.who, &self.call, outcome, duration_us, request);
         match self.claim {

@@ -57,6 +57,17 @@ impl Governor {
     /// Records that a model call was refused, and hands the refusal on. For those that were refused
     /// before [`Governor::admit_model`] could be asked.
     pub async fn refuse_model(&self, who: &Principal, attempt: &ModelAttempt, refusal: ModelRefusal) -> ModelRefusal {
+        let refusal = self.record_model_refusal(who, attempt, refusal).await;
+        self.inner().observe(|observer| observer.model_refused(who, attempt, &refusal));
+        refusal
+    }
+
+    async fn record_model_refusal(
+        &self,
+        who: &Principal,
+        attempt: &ModelAttempt,
+        refusal: ModelRefusal,
+    ) -> ModelRefusal {
         if refusal.kind == ModelRefusalKind::Unavailable {
             return refusal;
         }
@@ -91,6 +102,7 @@ impl Governor {
             stop,
             started: Instant::now(),
             is_durable: false,
+            in_flight: self.inner().in_flight.clone(),
             call,
         });
         let (entry, line) = {

@@ -36,6 +36,7 @@ pub(crate) struct Granted {
     pub(crate) stop: CancellationToken,
     pub(crate) started: Instant,
     pub(crate) is_durable: bool,
+    pub(crate) in_flight: Arc<()>,
 }
 
 impl ModelPermit {
@@ -95,6 +96,8 @@ impl ModelPermit {
         match governor.store().append_with(entry, line).await {
             Ok(_) => {
                 granted.call = ModelCall { requested, ..call };
+                let (who, call) = (&granted.who, &granted.call);
+                governor.inner().observe(|observer| observer.model_rerouted(who, call));
                 Ok(())
             }
             Err(error) => Err(unavailable(&error.into()).of(granted.call.id)),
@@ -153,10 +156,12 @@ impl Granted {
     }
 
     async fn record(self, mut outcome: ModelOutcome) {
-        let Granted { governor, who, call, reservation, limits, started, .. } = self;
+        let Granted { governor, who, call, reservation, limits, started, in_flight, .. } = self;
         fill_in(&call, &mut outcome);
         limits.leave(outcome.tokens.as_ref(), governor.now());
-        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
+        governor.inner().observe(|observer| observer.model_settled(&who, &call, &outcome, took));
+        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let settled = reservation.settle(&call, &outcome);
         let usage = records::usage(&call, &outcome);
         let mut wait = Duration::from_millis(20);
@@ -182,6 +187,7 @@ impl Granted {
             }
         }
         reservation.close(&governor, &settled);
+        drop(in_flight);
         if let Some(session) = call.session {
             governor.store().touch_runtime_session(who.account, session);
         }
