@@ -18,7 +18,7 @@ use lease::{Lease, Short};
 use preloop_store::{Event, Settled, WindowKey};
 use preloop_types::{
     AccountId, Budget, BudgetId, BudgetUnit, CostBound, ModelCall, ModelOutcome, ModelStatus, NanoUsd, Principal,
-    Reserved, Timestamp, config::OnUnpriced,
+    Reserved, Timestamp, Window, config::OnUnpriced,
 };
 use uuid::Uuid;
 
@@ -178,8 +178,7 @@ impl Budgets {
             let Some(amount) = amount_of(budget, call, snapshot, &mut reservation)? else { continue };
             let window = budget.period.window(now);
             let key = WindowKey { budget: budget.id, subject, start: window.start };
-            let lease = self.leases.entry(key).or_insert_with(|| Arc::new(Lease::new(who.account, key, window)));
-            let lease = lease.clone();
+            let lease = self.lease(who.account, key, window);
             if let Some(life) = reserve_one(governor, budget, &lease, amount, now).await? {
                 let reserved = if budget.hard.is_some() { amount } else { 0 };
                 reservation.held.push(Held { lease, budget: budget.clone(), life, amount, reserved });
@@ -197,6 +196,14 @@ impl Budgets {
             }
         }
         short.map_or(Ok(reservation), Err)
+    }
+
+    /// The map is not held while its entry is used.
+    fn lease(&self, account: AccountId, key: WindowKey, window: Window) -> Arc<Lease> {
+        if let Some(lease) = self.leases.get(&key) {
+            return lease.clone();
+        }
+        self.leases.entry(key).or_insert_with(|| Arc::new(Lease::new(account, key, window))).clone()
     }
 
     /// Gives back what is free of a budget's windows: another node has a use for it.

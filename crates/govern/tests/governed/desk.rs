@@ -163,11 +163,24 @@ impl Desk {
         windows.iter().fold((0, 0), |(settled, leased), window| (settled + window.settled, leased + window.leased))
     }
 
+    pub(crate) async fn change_budget(&self, id: BudgetId, change: impl FnOnce(&mut Budget)) {
+        let mut budget = self.store.account(self.account).budget(id).await.unwrap().unwrap();
+        change(&mut budget);
+        let update = self.store.write(self.account, move |tx| Box::pin(async move { tx.update_budget(&budget).await }));
+        update.await.unwrap();
+        self.settled_down().await;
+    }
+
     /// Until every intent has an outcome.
     pub(crate) async fn quiet(&self) {
+        self.quiet_but(0).await;
+    }
+
+    /// Until every intent but so many has an outcome.
+    pub(crate) async fn quiet_but(&self, open: usize) {
         for _ in 0..500 {
             let intents = self.of_kind(EntryKind::ModelIntent).await.len();
-            if intents == self.of_kind(EntryKind::ModelOutcome).await.len() {
+            if intents <= self.of_kind(EntryKind::ModelOutcome).await.len() + open {
                 // What follows from the last outcome.
                 return tokio::time::sleep(Duration::from_millis(20)).await;
             }

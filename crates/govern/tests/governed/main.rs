@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what does not work fails the test")]
 
 mod approvals;
+mod budgets;
 mod calls;
 mod desk;
 mod house;
 mod models;
+mod runs;
