@@ -32,8 +32,9 @@ pub struct Quirks {
     pub strip_schema_keywords: Vec<String>,
     /// Tool call ids have to be of exactly this many letters and digits.
     pub tool_id_length: Option<usize>,
-    /// Knows custom tools and `allowed_tools`; otherwise they are wrapped into functions and filtered.
-    pub custom_tools: bool,
+    /// Knows OpenAI's later additions: custom tools and `allowed_tools` (otherwise wrapped into functions,
+    /// and filtered), `verbosity` and `prompt_cache_key` (otherwise left out).
+    pub openai_additions: bool,
     /// Takes a list of text parts where a plain text would do; otherwise they are joined.
     pub content_parts: bool,
     /// Thinking comes between `<think>` tags in the text.
@@ -57,7 +58,7 @@ impl Default for Quirks {
             drop_params: Vec::new(),
             strip_schema_keywords: Vec::new(),
             tool_id_length: None,
-            custom_tools: true,
+            openai_additions: true,
             content_parts: true,
             split_think_tags: false,
         }

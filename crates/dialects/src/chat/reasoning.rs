@@ -52,18 +52,17 @@ pub(super) fn returned(message: &mut Object, carrier: &dyn Carrier) -> Result<Re
         }
     }
     if !foreign.is_empty() || (returned.thoughts.is_empty() && !text.is_empty()) {
-        returned.thoughts.insert(0, Thought { text, signature: details_signature(foreign), redacted: false });
+        let signature = Some(details_signature(foreign));
+        returned.thoughts.insert(0, Thought { text, signature, redacted: false });
     }
     Ok(returned)
 }
 
-/// `reasoning_details`, as a signature of this dialect; `None` without any.
-pub(super) fn details_signature(details: Vec<Value>) -> Option<Signature> {
-    (!details.is_empty()).then(|| Signature {
-        dialect: Dialect::Chat,
-        item_id: None,
-        value: Value::Array(details).to_string(),
-    })
+/// `reasoning_details`, as a signature of this dialect. Thinking without any is signed too: most agents
+/// only return thinking that is.
+pub(super) fn details_signature(details: Vec<Value>) -> Signature {
+    let value = if details.is_empty() { String::new() } else { Value::Array(details).to_string() };
+    Signature { dialect: Dialect::Chat, item_id: None, value }
 }
 
 /// The details inside a signature of this dialect.
@@ -110,7 +109,8 @@ pub(super) fn remember_call(call_id: &str, signature: &Signature, carrier: &dyn 
 
 /// Puts back what an agent did not return with its calls.
 pub(super) fn recall(returned: &mut Returned, calls: &mut [ToolCall], carrier: &dyn Carrier) {
-    let signed = returned.thoughts.iter().any(|thought| thought.signature.is_some());
+    let proven = |thought: &Thought| thought.signature.as_ref().is_some_and(|signature| !signature.value.is_empty());
+    let signed = returned.thoughts.iter().any(proven);
     if let Some(first) = calls.first()
         && !signed
     {

@@ -46,7 +46,7 @@ fn read_choice(choice: &Value, answer: &str, names: &Names) -> Choice {
         thinking = details.iter().filter_map(reasoning::detail_text).collect();
     }
     if !thinking.is_empty() || !details.is_empty() {
-        let signature = reasoning::details_signature(details);
+        let signature = Some(reasoning::details_signature(details));
         parts.push(Part::Reasoning(Thought { redacted: thinking.is_empty(), text: thinking, signature }));
     }
     if !said.is_empty() {

@@ -228,7 +228,7 @@ impl Answer {
 
     fn sign(&mut self, index: usize, events: &mut Vec<Event>) {
         let signature = reasoning::details_signature(std::mem::take(&mut self.details));
-        events.extend(signature.map(|signature| Event::Signature { index, signature }));
+        events.push(Event::Signature { index, signature });
     }
 
     fn end_parts(&mut self, events: &mut Vec<Event>) {

@@ -136,7 +136,7 @@ fn every_accent_is_spoken() {
         drop_params: vec!["frequency_penalty".to_owned(), "strict".to_owned()],
         strip_schema_keywords: vec!["additionalProperties".to_owned()],
         tool_id_length: Some(9),
-        custom_tools: false,
+        openai_additions: false,
         content_parts: false,
         ..Quirks::default()
     };
@@ -146,7 +146,14 @@ fn every_accent_is_spoken() {
     let sent = body_of(&encoded);
 
     assert_eq!((&sent["max_tokens"], &sent["random_seed"]), (&json!(100), &json!(-7)));
-    for absent in ["stream_options", "parallel_tool_calls", "reasoning_effort", "frequency_penalty"] {
+    for absent in [
+        "verbosity",
+        "prompt_cache_key",
+        "stream_options",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "frequency_penalty",
+    ] {
         assert!(sent.get(absent).is_none(), "{absent}");
     }
     assert_eq!(sent["tool_choice"], "any");
@@ -164,7 +171,7 @@ fn every_accent_is_spoken() {
     assert_eq!(calls[0]["id"].as_str().unwrap().len(), 9);
     assert_eq!(messages[4]["content"], "a\n\nb");
     assert_eq!(encoded.names.custom, ["patch"]);
-    assert_eq!(encoded.warnings.len(), 3, "{:?}", encoded.warnings);
+    assert_eq!(encoded.warnings.len(), 4, "{:?}", encoded.warnings);
 }
 
 #[test]
@@ -244,8 +251,9 @@ fn part_meaning(part: &Part) -> String {
         Part::Text { text, .. } => format!("text {text}"),
         Part::Refusal(text) => format!("refusal {text}"),
         Part::Reasoning(thought) => {
-            let signature =
-                thought.signature.iter().fold(String::new(), |_, signature| format!(" {}", signature.value));
+            let value =
+                thought.signature.as_ref().map(|signature| signature.value.as_str()).filter(|value| !value.is_empty());
+            let signature = value.map(|value| format!(" {value}")).unwrap_or_default();
             format!("thought {}{signature}", thought.text)
         }
         Part::ToolCall(call) => {

@@ -69,7 +69,7 @@ impl Writer<'_> {
         let request = self.request;
         let mut tools = Vec::with_capacity(request.tools.len());
         let allowed = match &request.tool_choice {
-            Some(ToolChoice::Among { names, .. }) if !self.quirks.custom_tools => Some(names),
+            Some(ToolChoice::Among { names, .. }) if !self.quirks.openai_additions => Some(names),
             _ => None,
         };
         for (index, tool) in request.tools.iter().enumerate() {
@@ -111,7 +111,7 @@ impl Writer<'_> {
     fn tool(&mut self, name: &str, tool: &Tool) -> Value {
         let sent = self.namer.sent(name).to_owned();
         match tool {
-            Tool::Custom { description, format, .. } if self.quirks.custom_tools => {
+            Tool::Custom { description, format, .. } if self.quirks.openai_additions => {
                 let mut custom = Map::from_iter([("name".to_owned(), sent.into())]);
                 put_some(&mut custom, "description", description.clone());
                 put_some(&mut custom, "format", format.clone().map(nested_format));
@@ -147,7 +147,7 @@ impl Writer<'_> {
         Ok(match choice {
             ToolChoice::None => "none".into(),
             ToolChoice::Tool(name) => self.named(name),
-            ToolChoice::Among { names, required } if self.quirks.custom_tools => {
+            ToolChoice::Among { names, required } if self.quirks.openai_additions => {
                 let tools: Vec<Value> = names.iter().map(|name| self.named(name)).collect();
                 let mode = if *required { "required" } else { "auto" };
                 json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}})
@@ -160,7 +160,7 @@ impl Writer<'_> {
 
     /// A tool, as a choice names it.
     fn named(&self, name: &str) -> Value {
-        let kind = if self.quirks.custom_tools && self.request.is_custom(name) { "custom" } else { "function" };
+        let kind = if self.quirks.openai_additions && self.request.is_custom(name) { "custom" } else { "function" };
         json!({"type": kind, kind: {"name": self.namer.sent(name)}})
     }
 
@@ -255,9 +255,13 @@ impl Writer<'_> {
     /// What only makes the answer cheaper, earlier or easier to attribute.
     fn hints(&mut self) -> Result<(), Unsupported> {
         let request = self.request;
-        self.put_some("verbosity", request.verbosity.clone());
         self.put_some("user", request.user.as_deref().map(hint));
-        self.put_some("prompt_cache_key", request.cache_key.as_deref().map(hint));
+        if self.quirks.openai_additions {
+            self.put_some("verbosity", request.verbosity.clone());
+            self.put_some("prompt_cache_key", request.cache_key.as_deref().map(hint));
+        } else if request.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium") {
+            self.gaps.warn("`verbosity` was left out: this model has no such setting");
+        }
         let tier = service_tier(request, &mut self.gaps)?;
         self.put_some("service_tier", tier);
         // OpenAI takes labels only with answers it stores.

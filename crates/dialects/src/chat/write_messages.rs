@@ -227,15 +227,13 @@ impl<'a> Messages<'a> {
             .filter(|signature| signature.dialect == Dialect::Chat)
             .flat_map(details_of)
             .collect();
-        let unsent = match &self.quirks.reasoning_field {
-            Some(field) => {
-                if !text.is_empty() || (calls && self.quirks.reasoning_echo) {
-                    message.insert(field.clone(), text.into());
-                }
-                thoughts.iter().any(|thought| !own(thought))
-            }
-            None => thoughts.iter().any(|thought| !own(thought) || thought.signature.is_none()),
-        };
+        let all_own = thoughts.iter().all(|thought| own(thought));
+        let unsent = !all_own || (self.quirks.reasoning_field.is_none() && details.is_empty() && !text.is_empty());
+        if let Some(field) = &self.quirks.reasoning_field
+            && (!text.is_empty() || (calls && self.quirks.reasoning_echo))
+        {
+            message.insert(field.clone(), text.into());
+        }
         if !details.is_empty() {
             message.insert("reasoning_details".to_owned(), Value::Array(details));
         }
@@ -248,7 +246,7 @@ impl<'a> Messages<'a> {
         let id = self.ids.apply(&call.id);
         let name = self.namer.sent(&call.name);
         if self.request.is_custom(&call.name) {
-            if self.quirks.custom_tools {
+            if self.quirks.openai_additions {
                 return json!({"id": id, "type": "custom", "custom": {"name": name, "input": call.arguments}});
             }
             return json!({"id": id, "type": "function", "function": {"name": name, "arguments": wrap_input(&call.arguments)}});

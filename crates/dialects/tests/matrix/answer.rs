@@ -33,7 +33,7 @@ pub(crate) fn whole(dialect: Dialect, answer: &Answer) -> Vec<u8> {
         Dialect::Messages => json!({"id": "msg_p", "type": "message", "role": "assistant", "model": "p",
             "content": blocks(answer), "stop_reason": messages_end(answer),
             "stop_sequence": (answer.end == End::Sequence).then_some("END"), "usage": messages_usage()}),
-        Dialect::Gemini => gemini_chunk(gemini_parts(answer), Some(gemini_end(answer))),
+        Dialect::Gemini => gemini_chunk(&gemini_parts(answer), Some(gemini_end(answer))),
         Dialect::Converse => json!({"output": {"message": {"role": "assistant", "content": converse_blocks(answer)}},
             "stopReason": converse_end(answer), "usage": converse_usage(), "metrics": {"latencyMs": 1}}),
     };
@@ -111,10 +111,14 @@ fn chat_stream(answer: &Answer) -> Vec<u8> {
         }
     }
     let chunk = |choices: Value, usage: Value| {
-        data(&json!({"id": "chatcmpl-p", "object": "chat.completion.chunk", "created": 1, "model": "p", "choices": choices, "usage": usage}))
+        data(
+            &json!({"id": "chatcmpl-p", "object": "chat.completion.chunk", "created": 1, "model": "p", "choices": choices, "usage": usage}),
+        )
     };
-    let mut stream: String =
-        deltas.iter().map(|delta| chunk(json!([{"index": 0, "delta": delta, "finish_reason": null}]), Value::Null)).collect();
+    let mut stream: String = deltas
+        .iter()
+        .map(|delta| chunk(json!([{"index": 0, "delta": delta, "finish_reason": null}]), Value::Null))
+        .collect();
     stream.push_str(&chunk(json!([{"index": 0, "delta": {}, "finish_reason": chat_end(answer)}]), Value::Null));
     stream.push_str(&chunk(json!([]), chat_usage()));
     stream.push_str("data: [DONE]\n\n");
@@ -123,8 +127,10 @@ fn chat_stream(answer: &Answer) -> Vec<u8> {
 
 fn responses_items(answer: &Answer) -> Vec<Value> {
     let mut items = Vec::new();
-    items.extend(answer.thinking.map(|text| json!({"id": "rs_p", "type": "reasoning",
-        "summary": [{"type": "summary_text", "text": text}], "encrypted_content": PROOF})));
+    items.extend(answer.thinking.map(|text| {
+        json!({"id": "rs_p", "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text}], "encrypted_content": PROOF})
+    }));
     items.extend(answer.text.map(|text| {
         let content = if answer.end == End::Refusal {
             json!({"type": "refusal", "refusal": text})
@@ -150,7 +156,9 @@ fn responses_answer(answer: &Answer) -> Value {
 }
 
 fn responses_stream(answer: &Answer) -> Vec<u8> {
-    let mut events = vec![json!({"type": "response.created", "response": {"id": "resp_p", "model": "p", "status": "in_progress", "output": []}})];
+    let mut events = vec![
+        json!({"type": "response.created", "response": {"id": "resp_p", "model": "p", "status": "in_progress", "output": []}}),
+    ];
     for (index, item) in responses_items(answer).iter().enumerate() {
         let mut begun = item.clone();
         for (field, empty) in [("arguments", json!("")), ("content", json!([])), ("summary", json!([]))] {
@@ -164,7 +172,10 @@ fn responses_stream(answer: &Answer) -> Vec<u8> {
             ("output_text", "/content/0/text"),
             ("refusal", "/content/0/refusal"),
             ("function_call_arguments", "/arguments"),
-        ].into_iter().find_map(|(kind, path)| Some((kind, item.pointer(path)?.as_str()?))).unwrap();
+        ]
+        .into_iter()
+        .find_map(|(kind, path)| Some((kind, item.pointer(path)?.as_str()?)))
+        .unwrap();
         for piece in halves(said) {
             events.push(json!({"type": format!("response.{kind}.delta"), "output_index": index, "item_id": item["id"],
                 "content_index": 0, "summary_index": 0, "delta": piece}));
@@ -194,32 +205,50 @@ fn blocks(answer: &Answer) -> Vec<Value> {
     let mut blocks = Vec::new();
     blocks.extend(answer.thinking.map(|text| json!({"type": "thinking", "thinking": text, "signature": PROOF})));
     blocks.extend(answer.text.map(|text| json!({"type": "text", "text": text})));
-    blocks.extend(answer.calls.iter().map(|(id, name, arguments)| json!({"type": "tool_use", "id": id, "name": name, "input": parsed(arguments)})));
+    blocks.extend(
+        answer.calls.iter().map(
+            |(id, name, arguments)| json!({"type": "tool_use", "id": id, "name": name, "input": parsed(arguments)}),
+        ),
+    );
     blocks
 }
 
 fn messages_stream(answer: &Answer) -> Vec<u8> {
-    let mut events = vec![json!({"type": "message_start", "message": {"id": "msg_p", "type": "message", "role": "assistant", "model": "p",
+    let mut events = vec![
+        json!({"type": "message_start", "message": {"id": "msg_p", "type": "message", "role": "assistant", "model": "p",
         "content": [], "stop_reason": null, "stop_sequence": null,
         "usage": {"input_tokens": 7, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 0, "output_tokens": 1}}}),
-        json!({"type": "ping"})];
+        json!({"type": "ping"}),
+    ];
     for (index, block) in blocks(answer).iter().enumerate() {
         let (begun, deltas) = match block["type"].as_str().unwrap() {
             "thinking" => {
-                let mut deltas = halves(block["thinking"].as_str().unwrap()).map(|piece| json!({"type": "thinking_delta", "thinking": piece})).to_vec();
+                let mut deltas = halves(block["thinking"].as_str().unwrap())
+                    .map(|piece| json!({"type": "thinking_delta", "thinking": piece}))
+                    .to_vec();
                 deltas.push(json!({"type": "signature_delta", "signature": PROOF}));
                 (json!({"type": "thinking", "thinking": "", "signature": ""}), deltas)
             }
-            "text" => (json!({"type": "text", "text": ""}),
-                halves(block["text"].as_str().unwrap()).map(|piece| json!({"type": "text_delta", "text": piece})).to_vec()),
+            "text" => (
+                json!({"type": "text", "text": ""}),
+                halves(block["text"].as_str().unwrap())
+                    .map(|piece| json!({"type": "text_delta", "text": piece}))
+                    .to_vec(),
+            ),
             _ => {
                 let mut begun = block.clone();
                 begun["input"] = json!({});
-                (begun, halves(&block["input"].to_string()).map(|piece| json!({"type": "input_json_delta", "partial_json": piece})).to_vec())
+                (
+                    begun,
+                    halves(&block["input"].to_string())
+                        .map(|piece| json!({"type": "input_json_delta", "partial_json": piece}))
+                        .to_vec(),
+                )
             }
         };
         events.push(json!({"type": "content_block_start", "index": index, "content_block": begun}));
-        events.extend(deltas.iter().map(|delta| json!({"type": "content_block_delta", "index": index, "delta": delta})));
+        events
+            .extend(deltas.iter().map(|delta| json!({"type": "content_block_delta", "index": index, "delta": delta})));
         events.push(json!({"type": "content_block_stop", "index": index}));
     }
     let sequence = (answer.end == End::Sequence).then_some("END");
@@ -250,7 +279,7 @@ fn gemini_parts(answer: &Answer) -> Vec<Value> {
     parts
 }
 
-fn gemini_chunk(parts: Vec<Value>, end: Option<&str>) -> Value {
+fn gemini_chunk(parts: &[Value], end: Option<&str>) -> Value {
     let mut candidate = json!({"index": 0, "content": {"role": "model", "parts": parts}});
     if let Some(end) = end {
         candidate["finishReason"] = end.into();
@@ -263,18 +292,20 @@ fn gemini_stream(answer: &Answer) -> Vec<u8> {
     let mut stream = String::new();
     for part in gemini_parts(answer) {
         let pieces = match part["text"].as_str() {
-            Some(text) => halves(text).map(|piece| {
-                let mut half = part.clone();
-                half["text"] = piece.into();
-                half
-            }).to_vec(),
+            Some(text) => halves(text)
+                .map(|piece| {
+                    let mut half = part.clone();
+                    half["text"] = piece.into();
+                    half
+                })
+                .to_vec(),
             None => vec![part],
         };
         for piece in pieces {
-            stream.push_str(&data(&gemini_chunk(vec![piece], None)));
+            stream.push_str(&data(&gemini_chunk(&[piece], None)));
         }
     }
-    stream.push_str(&data(&gemini_chunk(Vec::new(), Some(gemini_end(answer)))));
+    stream.push_str(&data(&gemini_chunk(&[], Some(gemini_end(answer)))));
     stream.into_bytes()
 }
 
@@ -291,9 +322,15 @@ fn converse_end(answer: &Answer) -> &'static str {
 
 fn converse_blocks(answer: &Answer) -> Vec<Value> {
     let mut blocks = Vec::new();
-    blocks.extend(answer.thinking.map(|text| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": PROOF}}})));
+    blocks.extend(
+        answer.thinking.map(|text| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": PROOF}}})),
+    );
     blocks.extend(answer.text.map(|text| json!({ "text": text })));
-    blocks.extend(answer.calls.iter().map(|(id, name, arguments)| json!({"toolUse": {"toolUseId": id, "name": name, "input": parsed(arguments)}})));
+    blocks.extend(
+        answer.calls.iter().map(
+            |(id, name, arguments)| json!({"toolUse": {"toolUseId": id, "name": name, "input": parsed(arguments)}}),
+        ),
+    );
     blocks
 }
 
@@ -301,7 +338,8 @@ fn converse_stream(answer: &Answer) -> Vec<u8> {
     let mut stream = frame("messageStart", &json!({"role": "assistant"}));
     for (index, block) in converse_blocks(answer).iter().enumerate() {
         let deltas = if let Some(thinking) = block.pointer("/reasoningContent/reasoningText/text") {
-            let mut deltas = halves(thinking.as_str().unwrap()).map(|piece| json!({"reasoningContent": {"text": piece}})).to_vec();
+            let mut deltas =
+                halves(thinking.as_str().unwrap()).map(|piece| json!({"reasoningContent": {"text": piece}})).to_vec();
             deltas.push(json!({"reasoningContent": {"signature": PROOF}}));
             deltas
         } else if let Some(text) = block["text"].as_str() {

@@ -7,6 +7,7 @@ pub(crate) const IMAGE: &str = "iVBORw0KGgo=";
 
 /// A conversation, in no dialect.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub(crate) struct Ask {
     pub(crate) system: Option<&'static str>,
     pub(crate) said: Vec<Said>,
@@ -64,8 +65,13 @@ fn chat(ask: &Ask) -> Value {
                 {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{IMAGE}")}}]})),
             Said::Model(text) => messages.push(json!({"role": "assistant", "content": text})),
             Said::Calls(calls) => {
-                let calls: Vec<Value> = calls.iter().map(|(id, name, arguments)| json!({"id": id, "type": "function",
-                    "function": {"name": name, "arguments": arguments}})).collect();
+                let calls: Vec<Value> = calls
+                    .iter()
+                    .map(|(id, name, arguments)| {
+                        json!({"id": id, "type": "function",
+                    "function": {"name": name, "arguments": arguments}})
+                    })
+                    .collect();
                 messages.push(json!({"role": "assistant", "content": null, "tool_calls": calls}));
             }
             Said::Results(results) => messages.extend(results.iter().map(|(id, _, text, failed)| {
@@ -74,7 +80,8 @@ fn chat(ask: &Ask) -> Value {
             })),
         }
     }
-    let tools = ["look", "list"].map(|name| json!({"type": "function", "function": {"name": name, "parameters": tool_schema()}}));
+    let tools = ["look", "list"]
+        .map(|name| json!({"type": "function", "function": {"name": name, "parameters": tool_schema()}}));
     let format = json!({"type": "json_schema", "json_schema": {"name": "place", "schema": schema(), "strict": true}});
     json!({
         "model": "m", "messages": messages, "max_completion_tokens": ask.max,
@@ -101,7 +108,8 @@ fn responses(ask: &Ask) -> Value {
             })),
         }
     }
-    let tools = ["look", "list"].map(|name| json!({"type": "function", "name": name, "parameters": tool_schema(), "strict": false}));
+    let tools = ["look", "list"]
+        .map(|name| json!({"type": "function", "name": name, "parameters": tool_schema(), "strict": false}));
     let text = json!({"format": {"type": "json_schema", "name": "place", "schema": schema(), "strict": true}});
     json!({
         "model": "m", "instructions": ask.system, "input": items, "max_output_tokens": ask.max,
@@ -192,7 +200,9 @@ pub(crate) fn expected(ask: &Ask) -> Vec<String> {
             Said::User(text) => facts.push(format!("user {text}")),
             Said::Image(text) => facts.extend([format!("user {text}"), format!("image {IMAGE}")]),
             Said::Model(text) => facts.push(format!("model {text}")),
-            Said::Calls(calls) => facts.extend(calls.iter().map(|(_, name, arguments)| format!("call {name} {}", parsed(arguments)))),
+            Said::Calls(calls) => {
+                facts.extend(calls.iter().map(|(_, name, arguments)| format!("call {name} {}", parsed(arguments))));
+            }
             Said::Results(results) => facts.extend(results.iter().map(|(_, _, text, failed)| result(text, *failed))),
         }
     }
@@ -252,7 +262,10 @@ fn chat_facts(body: &Value, facts: &mut Vec<String>) {
             "tool" => facts.push(result(&texts(&message["content"]), false)),
             "user" => match &message["content"] {
                 Value::Array(parts) => facts.extend(parts.iter().map(|part| match text(&part["type"]) {
-                    "image_url" => format!("image {}", text(&part["image_url"]["url"]).trim_start_matches("data:image/png;base64,")),
+                    "image_url" => format!(
+                        "image {}",
+                        text(&part["image_url"]["url"]).trim_start_matches("data:image/png;base64,")
+                    ),
                     _ => format!("user {}", text(&part["text"])),
                 })),
                 content => facts.push(format!("user {}", text(content))),
@@ -279,7 +292,9 @@ fn responses_facts(body: &Value, facts: &mut Vec<String>) {
             "function_call" => facts.push(format!("call {} {}", text(&item["name"]), parsed(text(&item["arguments"])))),
             "function_call_output" => facts.push(result(&texts(&item["output"]), false)),
             "message" => facts.extend(each(item, "/content").map(|part| match text(&part["type"]) {
-                "input_image" => format!("image {}", text(&part["image_url"]).trim_start_matches("data:image/png;base64,")),
+                "input_image" => {
+                    format!("image {}", text(&part["image_url"]).trim_start_matches("data:image/png;base64,"))
+                }
                 "output_text" => format!("model {}", text(&part["text"])),
                 _ => format!("{} {}", text(&item["role"]), text(&part["text"])),
             })),

@@ -94,7 +94,8 @@ impl Cell {
             Dialect::Chat | Dialect::Responses => "p",
         };
         // A server that thinks, and wants its thinking back.
-        let quirks = Quirks { reasoning_field: Some("reasoning_content".to_owned()), reasoning_echo: true, ..Quirks::default() };
+        let quirks =
+            Quirks { reasoning_field: Some("reasoning_content".to_owned()), reasoning_echo: true, ..Quirks::default() };
         let target = Target { model, max_output: Some(64_000), quirks: &quirks, drop_unsupported: false };
         let encoded = self.provider().encode_request(request, &target)?;
         let body = serde_json::from_slice(&encoded.body).unwrap();
@@ -135,7 +136,9 @@ impl Cell {
         for event in seen {
             collector.push(event);
         }
-        collector.finish().unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name(), String::from_utf8_lossy(&frames)))
+        collector
+            .finish()
+            .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name(), String::from_utf8_lossy(&frames)))
     }
 }
 
@@ -289,7 +292,8 @@ fn thinking_that_leads_to_a_call_comes_back_with_its_result() {
         let (encoded, _) = cell.send(&request).unwrap_or_else(|error| panic!("{}: {error}", cell.name()));
         let received = cell.answer(&request, &encoded, &answer);
         let parts = received.choices[0].parts.clone();
-        let shown = parts.iter().any(|part| matches!(part, Part::Reasoning(thought) if thought.text == "hm, let me see"));
+        let shown =
+            parts.iter().any(|part| matches!(part, Part::Reasoning(thought) if thought.text == "hm, let me see"));
         assert!(shown, "{}: {parts:?}", cell.name());
 
         // The agent sends back what it got, in its own dialect, with the result.
@@ -308,7 +312,8 @@ fn thinking_that_leads_to_a_call_comes_back_with_its_result() {
         let mut next = request.clone();
         next.turns.push(Turn { role: Role::Assistant, parts });
         next.turns.push(Turn { role: Role::User, parts: vec![result] });
-        let own = Target { model: "claude-sonnet-4-5", max_output: None, quirks: &Quirks::default(), drop_unsupported: true };
+        let own =
+            Target { model: "claude-sonnet-4-5", max_output: None, quirks: &Quirks::default(), drop_unsupported: true };
         let body = cell.agent().encode_request(&next, &own).unwrap().body;
         let next = cell.read(&serde_json::from_slice(&body).unwrap());
         let (_, body) = cell.send(&next).unwrap_or_else(|error| panic!("{}: {error}", cell.name()));

@@ -9,6 +9,7 @@ use super::{
 
 static QUIRKS: LazyLock<Quirks> = LazyLock::new(|| Quirks {
     developer_role: false,
+    openai_additions: false,
     reasoning_field: Some("reasoning".to_owned()),
     ..Quirks::default()
 });

@@ -12,6 +12,7 @@ static QUIRKS: LazyLock<Quirks> = LazyLock::new(|| Quirks {
     seed_field: "random_seed".to_owned(),
     stream_usage: false,
     developer_role: false,
+    openai_additions: false,
     reasoning_effort: false,
     tool_choice_required: Some("any".to_owned()),
     tool_id_length: Some(9),

@@ -10,6 +10,7 @@ use super::{
 static QUIRKS: LazyLock<Quirks> = LazyLock::new(|| Quirks {
     max_tokens_field: "max_tokens".to_owned(),
     developer_role: false,
+    openai_additions: false,
     reasoning_effort: false,
     reasoning_field: Some("reasoning_content".to_owned()),
     ..Quirks::default()

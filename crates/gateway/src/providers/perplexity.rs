@@ -10,6 +10,8 @@ use super::{
 static QUIRKS: LazyLock<Quirks> = LazyLock::new(|| Quirks {
     max_tokens_field: "max_tokens".to_owned(),
     developer_role: false,
+    openai_additions: false,
+    content_parts: false,
     parallel_tool_calls: false,
     tool_choice_required: None,
     ..Quirks::default()
