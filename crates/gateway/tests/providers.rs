@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use Delivery::{Array, Events, Whole};
 use Dialect::{Chat, Converse, Gemini, Messages, Responses};
+use Operation::{CountTokens, Embed, Generate};
 
 fn model(provider: &str, identifier: &str, endpoint: Option<&str>, settings: Value) -> Model {
     let model = json!({
@@ -225,6 +226,26 @@ fn vertex_files_models_under_their_publisher() {
     assert_eq!(claude.edits.members, [("anthropic_version", r#""vertex-2023-10-16""#)]);
     assert_eq!(claude.edits.remove, ["model"]);
     assert!(!claude.edits.model);
+}
+
+#[test]
+fn an_operation_has_its_own_path() {
+    let secrets = secrets(KEY);
+    let path = |provider: &str, identifier: &str, dialect, operation, method| {
+        let model = model(provider, identifier, None, json!({}));
+        let call = Outgoing { operation, method, ..outgoing(&model, &secrets, dialect, Whole) };
+        ask(&call).unwrap().uri.path().to_owned()
+    };
+    assert_eq!(path("openai", "e", Chat, Embed, None), "/v1/embeddings");
+    assert_eq!(path("openai", "r", Responses, Generate, Some("resp_1/cancel")), "/v1/responses/resp_1/cancel");
+    assert_eq!(path("anthropic", "c", Messages, CountTokens, None), "/v1/messages/count_tokens");
+    let gemini = |operation, method| path("google", "g", Gemini, operation, method);
+    assert_eq!(gemini(Generate, Some("generateContent")), "/v1beta/models/g:generateContent");
+    assert_eq!(gemini(CountTokens, Some("countTokens")), "/v1beta/models/g:countTokens");
+    assert_eq!(gemini(Embed, Some("embedContent")), "/v1beta/models/g:embedContent");
+    assert_eq!(gemini(Embed, None), "/v1beta/models/g:batchEmbedContents", "what was translated");
+    let titan = path("bedrock", "amazon.titan-embed-text-v2:0", Converse, Embed, None);
+    assert_eq!(titan, "/model/amazon.titan-embed-text-v2%3A0/invoke");
 }
 
 #[test]

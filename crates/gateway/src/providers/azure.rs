@@ -98,6 +98,6 @@ impl Provider for Azure {
         let streams_chat = path == "chat/completions" && call.delivery == Delivery::Events;
         let include_usage = streams_chat && quirks(call.model)?.stream_usage;
         let edits = BodyEdits { model: true, include_usage, ..BodyEdits::default() };
-        Ok(Upstream { uri: url::uri(uri)?, headers, edits, credential: Credential::InHeaders, event_stream: false })
+        Ok(Upstream { uri: url::uri(uri)?, headers, edits, credential: Credential::InHeaders })
     }
 }

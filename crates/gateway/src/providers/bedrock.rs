@@ -6,7 +6,8 @@ use super::{
     BodyEdits, Credential, Delivery, Knob, Outgoing, Profile, Provider, ProviderError, Signer, Upstream, headers, url,
 };
 
-/// Amazon Bedrock, in its Converse API.
+/// Amazon Bedrock, in its Converse API. A streamed answer comes in Amazon's binary frames, whatever is
+/// asked for.
 pub(super) struct Bedrock;
 
 static PROFILE: Profile = Profile {
@@ -37,8 +38,8 @@ impl Provider for Bedrock {
 
     fn dialects(&self, _: &Model, operation: Operation) -> &'static [Dialect] {
         match operation {
-            Operation::Generate => &[Dialect::Converse],
-            Operation::Embed | Operation::CountTokens => &[],
+            Operation::Generate | Operation::Embed => &[Dialect::Converse],
+            Operation::CountTokens => &[],
         }
     }
 
@@ -49,8 +50,12 @@ impl Provider for Bedrock {
             None => format!("https://bedrock-runtime.{region}.amazonaws.com"),
         };
         let identifier = utf8_percent_encode(url::segments(&call.model.identifier)?, SEGMENT);
-        let event_stream = call.delivery != Delivery::Whole;
-        let method = if event_stream { "converse-stream" } else { "converse" };
+        let method = match (call.operation, call.delivery) {
+            // Vectors have no API common to all makers of models.
+            (Operation::Embed, _) => "invoke",
+            (_, Delivery::Whole) => "converse",
+            (_, Delivery::Events | Delivery::Array) => "converse-stream",
+        };
         let uri = url::uri(format!("{base}/model/{identifier}/{method}"))?;
         let mut headers = headers::request(call);
         let credential = match headers::given(call.secrets, "api_key") {
@@ -60,7 +65,7 @@ impl Provider for Bedrock {
             }
             None => Credential::Signature(signer(call, region)?),
         };
-        Ok(Upstream { uri, headers, edits: BodyEdits::default(), credential, event_stream })
+        Ok(Upstream { uri, headers, edits: BodyEdits::default(), credential })
     }
 }
 

@@ -177,7 +177,7 @@ impl Provider for Compatible {
             members: if chat { self.members.to_vec() } else { Vec::new() },
             remove: &[],
         };
-        Ok(Upstream { uri, headers, edits, credential: Credential::InHeaders, event_stream: false })
+        Ok(Upstream { uri, headers, edits, credential: Credential::InHeaders })
     }
 
     fn usual_quirks(&self) -> &Quirks {

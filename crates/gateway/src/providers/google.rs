@@ -36,26 +36,23 @@ impl Provider for Google {
         let identifier = url::segments(&call.model.identifier)?;
         // Tuned models are a collection of their own; everything else is a model.
         let collection = if identifier.contains('/') { "/" } else { "/models/" };
-        let uri = url::uri([base, collection, identifier, method(call)?].concat())?;
+        let uri = url::uri([base, collection, identifier, method(call)].concat())?;
         let mut headers = headers::request(call);
         headers.insert(X_GOOG_API_KEY, headers::secret("api_key", "", key)?);
         let edits = BodyEdits::default();
-        Ok(Upstream { uri, headers, edits, credential: Credential::InHeaders, event_stream: false })
+        Ok(Upstream { uri, headers, edits, credential: Credential::InHeaders })
     }
 }
 
 /// What stands behind a model's name in a URL of Gemini's API.
-pub(super) fn method(call: &Outgoing<'_>) -> Result<&'static str, ProviderError> {
+pub(super) fn method(call: &Outgoing<'_>) -> &'static str {
     match (call.operation, call.delivery, call.method) {
-        (Operation::Generate, Delivery::Whole, None) => Ok(":generateContent"),
-        (Operation::Generate, Delivery::Events, None) => Ok(":streamGenerateContent?alt=sse"),
-        (Operation::Generate, Delivery::Array, None) => Ok(":streamGenerateContent"),
-        (Operation::CountTokens, _, None) => Ok(":countTokens"),
-        (Operation::Embed, _, None | Some("embedContent")) => Ok(":embedContent"),
-        (Operation::Embed, _, Some("batchEmbedContents")) => Ok(":batchEmbedContents"),
-        (operation, _, method) => Err(ProviderError::Unsupported {
-            provider: PROFILE.name,
-            what: method.unwrap_or(operation.as_str()).to_owned(),
-        }),
+        (Operation::Generate, Delivery::Whole, _) => ":generateContent",
+        (Operation::Generate, Delivery::Events, _) => ":streamGenerateContent?alt=sse",
+        (Operation::Generate, Delivery::Array, _) => ":streamGenerateContent",
+        (Operation::CountTokens, ..) => ":countTokens",
+        (Operation::Embed, _, Some("embedContent")) => ":embedContent",
+        // Also the form into which requests of other dialects are translated.
+        (Operation::Embed, ..) => ":batchEmbedContents",
     }
 }

@@ -11,7 +11,6 @@
 mod authorize;
 mod compatible;
 mod error;
-mod event_stream;
 mod failure;
 mod headers;
 mod service_account;
@@ -55,7 +54,6 @@ use secrecy::SecretString;
 
 pub use authorize::Authorizer;
 pub use error::ProviderError;
-pub use event_stream::{BadStream, EventStream};
 pub use failure::{Class, Fault, Retry};
 pub use headers::{answer_headers, upstream_id};
 pub use service_account::ServiceAccount;
@@ -203,8 +201,6 @@ pub struct Upstream {
     pub edits: BodyEdits,
     /// What is still to be done to be let in.
     pub credential: Credential,
-    /// The answer comes in Amazon's binary frames, to be read through [`EventStream`].
-    pub event_stream: bool,
 }
 
 /// What a provider wants otherwise in a body that an agent wrote for the same API.

@@ -74,7 +74,7 @@ impl Provider for Vertex {
         let place = format!("{base}/v1/projects/{project}/locations/{region}/publishers");
         let (uri, edits) = match publisher {
             Publisher::Google => {
-                (format!("{place}/google/models/{model}{}", google::method(call)?), BodyEdits::default())
+                (format!("{place}/google/models/{model}{}", google::method(call)), BodyEdits::default())
             }
             Publisher::Anthropic => {
                 // The version is a member of the body here, and the model part of the URL.
@@ -88,7 +88,7 @@ impl Provider for Vertex {
                 (format!("{place}/anthropic/models/{model}:{method}"), edits)
             }
         };
-        Ok(Upstream { uri: url::uri(uri)?, headers, edits, credential, event_stream: false })
+        Ok(Upstream { uri: url::uri(uri)?, headers, edits, credential })
     }
 }
 
