@@ -1,4 +1,4 @@
-//! The npm packages of the end-to-end tests, exactly as their lock files say.
+//! The npm packages of the end-to-end tests, exactly as their files say.
 
 use std::{path::PathBuf, process::Command};
 
@@ -8,19 +8,21 @@ use crate::{root, steps::Missing};
 
 use super::{Made, finds, must};
 
-/// A folder that holds `node_modules` with the packages of `tests/clients/package-lock.json`.
+/// A folder that holds `node_modules` with the packages of `tests/clients`.
 pub(crate) fn clients(install: bool) -> Result<PathBuf, Missing> {
-    prepare("node", "tests/clients", install)
+    prepare("node", "tests/clients", &["package.json", "package-lock.json"], "ci", install)
 }
 
-/// The same for `tests/agents`: the coding agents, 1.2 GB of them.
+/// The same for `tests/agents`: the coding agents, 1.2 GB of them. They bring everything with them but
+/// programs for one platform each, which not every registry has for all platforms: so there is no lock
+/// file, only exact versions.
 pub(crate) fn agents(install: bool) -> Result<PathBuf, Missing> {
-    prepare("agents", "tests/agents", install)
+    prepare("agents", "tests/agents", &["package.json"], "install", install)
 }
 
-fn prepare(name: &str, from: &str, install: bool) -> Result<PathBuf, Missing> {
-    let files = ["package.json", "package-lock.json"].map(|name| root().join(from).join(name));
-    let made = Made::new(name, &[&files[0], &files[1]])?;
+fn prepare(name: &str, from: &str, files: &[&str], how: &str, install: bool) -> Result<PathBuf, Missing> {
+    let files: Vec<PathBuf> = files.iter().map(|file| root().join(from).join(file)).collect();
+    let made = Made::new(name, &files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     if made.is_current() {
         println!("   {} is current", made.folder.display());
         return Ok(made.folder);
@@ -36,7 +38,7 @@ fn prepare(name: &str, from: &str, install: bool) -> Result<PathBuf, Missing> {
         let name = file.file_name().unwrap_or_default();
         std::fs::copy(file, made.folder.join(name)).with_context(|| format!("cannot copy `{}`", file.display()))?;
     }
-    must(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&made.folder))?;
+    must(Command::new("npm").args([how, "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&made.folder))?;
     made.finish()?;
     Ok(made.folder)
 }
