@@ -86,6 +86,7 @@ pub(crate) enum Policy {
     /// Give a version a name, which keeps it from being pruned; it moves here from a version that has it
     Tag {
         /// Its number or its present name
+        #[arg(id = "policy_version", value_name = "VERSION")]
         version: String,
         /// The name: letters, digits, `.`, `_` and `-`
         #[arg(required_unless_present = "remove")]
