@@ -1,4 +1,4 @@
-//! What nobody uses goes back: windows that are over, and on a shared database leases that lie idle.
+//! What nobody uses goes back: windows that are over, and leases that lie idle.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use preloop_types::AccountId;
 use super::{Budgets, lease::Lease};
 use crate::Governor;
 
-/// A lease nobody used for so long goes back to where other nodes can have it.
+/// On a shared database a lease nobody used for so long goes back to where other nodes can have it.
 const IDLE_AFTER: Duration = Duration::from_secs(3);
 /// A window nobody used for so long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
@@ -25,7 +25,8 @@ impl Budgets {
         let mut back = Vec::new();
         for lease in &self.leases {
             let is_over = lease.window.end.is_some_and(|end| end <= now);
-            if (is_over && lease.has_free()) || (store.is_shared() && lease.is_idle(before(IDLE_AFTER))) {
+            let idle_after = if store.is_shared() { IDLE_AFTER } else { FORGOTTEN_AFTER };
+            if (is_over && lease.has_free()) || lease.is_idle(before(idle_after)) {
                 back.push(lease.clone());
             }
         }

@@ -332,3 +332,38 @@ async fn p4_a_dead_nodes_lease_returns_when_its_calls_are_settled() {
     assert_eq!(desk.spent(budget).await, (40 * CENT, 0));
     desk.granted(desk.call(60 * CENT)).await.settle(cost(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p4_a_node_that_was_taken_for_dead_spends_nothing_it_no_longer_holds() {
+    let Some(store) = testing::fresh_postgres().await else { return };
+    let desk = Desk::new(store).await;
+    let hard = 100 * CENT;
+    let budget = desk.budget(BudgetUnit::Usd, Some(hard), None).await;
+    let (other, governor, _running) = desk.another_node().await;
+    let in_flight = granted(&governor, &desk.agent, desk.call(10 * CENT)).await.unwrap();
+    let cut_off = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                   AND (classid::bigint << 32) | objid::bigint = ";
+    let (high, low) = other.writer().0.as_u64_pair();
+    // As long as it is connected it is not taken for dead, however late it is.
+    desk.store.clock().advance(Duration::from_secs(61));
+    desk.store.settle_dead_nodes().await.unwrap();
+    assert_eq!(desk.spent(budget).await.0, 0);
+    desk.store.tamper(&format!("{cut_off}{}", (high ^ low).cast_signed())).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(desk.store.settle_dead_nodes().await.unwrap(), 1);
+    assert_eq!(desk.spent(budget).await.0, 10 * CENT);
+    desk.granted(desk.call(90 * CENT)).await.settle(cost(90 * CENT));
+    desk.quiet().await;
+
+    for _ in 0..3 {
+        let refusal = granted(&governor, &desk.agent, desk.call(CENT)).await.err().unwrap();
+        assert!(
+            matches!(refusal.kind, ModelRefusalKind::Unavailable | ModelRefusalKind::BudgetExceeded),
+            "{refusal:?}"
+        );
+    }
+    in_flight.settle(cost(3 * CENT));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(never_above(&desk, budget, hard).await, (hard, 0));
+}

@@ -7,7 +7,7 @@ use preloop_store::{Record, RecordFilter, Store, testing::TestStore};
 use preloop_types::{
     AccountId, Agent, AgentId, Budget, BudgetAlerts, BudgetId, BudgetSubject, BudgetUnit, CallId, CostBound,
     CostSource, EntryKind, Exposure, Hash, Model, ModelCall, ModelId, ModelOutcome, ModelSettings, ModelStatus,
-    NanoUsd, Period, Principal, Scope, SessionId, Tokens, UsageSource, config::AccountModelSettings,
+    NanoUsd, Period, Principal, Scope, SessionId, Timestamp, Tokens, UsageSource, config::AccountModelSettings,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -112,22 +112,9 @@ impl Desk {
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 
-    /// A call that can cost at most so much and consume ten times as many tokens as it costs cents.
+    /// A call of the desk's model that can cost at most so much.
     pub(crate) fn call(&self, at_most: i64) -> ModelCall {
-        ModelCall {
-            id: CallId::new(self.store.now()),
-            dialect: "chat",
-            operation: "generate",
-            model: self.model.clone(),
-            requested: "fast".into(),
-            exposure: Some(Exposure { input_tokens: 60, output_tokens: 40, ..Exposure::default() }),
-            bound: CostBound::AtMost(NanoUsd(at_most)),
-            streamed: false,
-            session: None,
-            client: None,
-            request_hash: Hash::of("a question"),
-            request_bytes: 10,
-        }
+        call_of(self.store.now(), &self.model, at_most)
     }
 
     pub(crate) async fn granted(&self, call: ModelCall) -> ModelPermit {
@@ -208,7 +195,24 @@ pub(crate) async fn granted(
     }
 }
 
-pub(crate) fn model(now: preloop_types::Timestamp, alias: &str) -> Model {
+pub(crate) fn call_of(now: Timestamp, model: &Arc<Model>, at_most: i64) -> ModelCall {
+    ModelCall {
+        id: CallId::new(now),
+        dialect: "chat",
+        operation: "generate",
+        model: model.clone(),
+        requested: "fast".into(),
+        exposure: Some(Exposure { input_tokens: 60, output_tokens: 40, ..Exposure::default() }),
+        bound: CostBound::AtMost(NanoUsd(at_most)),
+        streamed: false,
+        session: None,
+        client: None,
+        request_hash: Hash::of("a question"),
+        request_bytes: 10,
+    }
+}
+
+pub(crate) fn model(now: Timestamp, alias: &str) -> Model {
     Model {
         id: ModelId::new(now),
         alias: alias.to_owned(),

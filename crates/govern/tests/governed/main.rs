@@ -5,6 +5,7 @@
 mod approvals;
 mod budgets;
 mod calls;
+mod crash;
 mod desk;
 mod house;
 mod models;

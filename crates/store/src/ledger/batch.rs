@@ -9,11 +9,8 @@ use preloop_types::{AccountId, Subject, Timestamp, Tokens};
 use sqlx::{PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use super::{LedgerLine, Settled, Usage, WindowKey};
-use crate::{
-    Result,
-    db::{Conn, signed},
-};
+use super::{AMOUNT_MAX, LedgerLine, Settled, Usage, WindowKey};
+use crate::{Result, db::Conn};
 
 /// Most rows of one statement.
 const ROWS_MAX: usize = 32;
@@ -62,7 +59,7 @@ impl Batch {
         }
         for Settled { life, window, spent, released } in line.settled {
             let sum = self.shares.entry((life, window)).or_default();
-            sum.spent = sum.spent.saturating_add(spent);
+            sum.spent = sum.spent.saturating_add(spent.clamp(0, AMOUNT_MAX));
             sum.released = sum.released.saturating_add(released);
         }
     }
@@ -84,7 +81,7 @@ impl Batch {
         };
         sum.requests += 1;
         sum.tokens = sum.tokens.plus(&tokens);
-        sum.cost = sum.cost.saturating_add(cost.map_or(0, |cost| cost.0));
+        sum.cost = sum.cost.saturating_add(cost.map_or(0, |cost| cost.0.clamp(0, AMOUNT_MAX)));
         sum.unpriced += i64::from(priced && cost.is_none());
         sum.zero_priced += i64::from(priced && cost.is_some_and(|cost| cost.0 == 0));
         sum.last_at = at.micros();
@@ -141,7 +138,7 @@ fn counters(tokens: &Tokens) -> [i64; 6] {
             .into_iter()
             .fold(0, u64::saturating_add),
     ]
-    .map(signed)
+    .map(|counter| i64::try_from(counter).unwrap_or(i64::MAX).min(AMOUNT_MAX))
 }
 
 /// As with records: one statement for each power of two, places beyond the rows at hand are null.

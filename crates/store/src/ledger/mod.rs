@@ -18,6 +18,10 @@ pub use shares::{BudgetWindow, Lease, LeaseAsk, NoticeKind, Spent};
 pub use usage::{UsageBy, UsageFilter, UsageRow, UsageSums};
 use uuid::Uuid;
 
+/// More than any call consumes, in nano-dollars, tokens or requests. What is beyond is a mistake of
+/// somebody else's, and must not make a sum overflow.
+const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
+
 /// What one record adds to the ledger.
 #[derive(Debug, Clone, Default)]
 pub struct LedgerLine {

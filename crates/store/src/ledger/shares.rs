@@ -5,7 +5,7 @@ use std::time::Duration;
 use preloop_types::{BudgetId, Hash, Timestamp};
 use uuid::Uuid;
 
-use super::WindowKey;
+use super::{AMOUNT_MAX, WindowKey};
 use crate::{
     Error, Result, Store, Tx, View,
     db::{Conn, at, execute, fetch_all, fetch_optional, row},
@@ -158,7 +158,7 @@ impl Tx<'_> {
                    DO UPDATE SET settled = budget_shares.settled + excluded.settled";
         let (budget, subject, start) = (window.budget.0, window.subject, window.start.micros());
         let account = self.account().0;
-        execute!(self.conn, sql, budget, subject, start, PAST, account, spent)?;
+        execute!(self.conn, sql, budget, subject, start, PAST, account, spent.clamp(0, AMOUNT_MAX))?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod approvals;
 mod crash;
 mod faults;
 mod journal;
+mod ledger;
 mod models;
 mod nodes;
 mod outbox;
