@@ -1,6 +1,8 @@
 use preloop_types::{ApprovalId, CallId};
 use serde::Serialize;
 
+use crate::SessionRefused;
+
 /// A call that will not be carried out: who is told what.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -44,6 +46,20 @@ pub enum RefusalKind {
     Unavailable,
     /// Too much at once.
     RateLimited,
+    /// A person ended the run the credential is bound to.
+    SessionEnded,
+    /// A person ended the agent's run and blocked another.
+    AgentSuspended,
+}
+
+impl From<&SessionRefused> for RefusalKind {
+    fn from(refused: &SessionRefused) -> Self {
+        match refused {
+            SessionRefused::Ended => RefusalKind::SessionEnded,
+            SessionRefused::Blocked => RefusalKind::AgentSuspended,
+            SessionRefused::Unavailable(_) => RefusalKind::Unavailable,
+        }
+    }
 }
 
 impl RefusalKind {
@@ -63,6 +79,8 @@ impl RefusalKind {
             RefusalKind::OutcomeUnknown => "outcome_unknown",
             RefusalKind::Unavailable => "unavailable",
             RefusalKind::RateLimited => "rate_limited",
+            RefusalKind::SessionEnded => "session_ended",
+            RefusalKind::AgentSuspended => "agent_suspended",
         }
     }
 

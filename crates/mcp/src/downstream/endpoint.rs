@@ -133,6 +133,11 @@ impl Arrival {
         }
     }
 
+    /// What the agent calls its run, if it says.
+    pub(super) fn run(&self) -> Option<Arc<str>> {
+        self.headers().get(headers::RUN_ID)?.to_str().ok().map(Arc::from)
+    }
+
     /// The scope the credential lacks for `method`, if it does.
     pub(super) fn lacks(&self, method: &str) -> Option<Scope> {
         let has = |scope| self.who.has_scope(scope) || self.who.has_scope(Scope::Admin);

@@ -42,6 +42,7 @@ pub(super) struct Exchange {
     progress_token: Option<Arc<RawValue>>,
     log_level: Option<LogLevel>,
     param_headers: Vec<(String, String)>,
+    run: Option<Arc<str>>,
     cancelled: CancellationToken,
     pub(super) leg: Leg,
     state: Mutex<State>,
@@ -121,6 +122,8 @@ pub(super) struct Opening {
     pub(super) progress_token: Option<Arc<RawValue>>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) param_headers: Vec<(String, String)>,
+    /// What the agent calls its run.
+    pub(super) run: Option<Arc<str>>,
     pub(super) leg: Leg,
 }
 
@@ -142,6 +145,7 @@ impl Exchange {
             progress_token: opening.progress_token,
             log_level: opening.log_level,
             param_headers: opening.param_headers,
+            run: opening.run,
             cancelled: CancellationToken::new(),
             leg: opening.leg,
             state: Mutex::new(state),
@@ -373,6 +377,10 @@ impl Client for Exchange {
 
     fn conversation(&self) -> Option<&str> {
         self.session().map(|session| session.id.as_str())
+    }
+
+    fn run(&self) -> Option<&str> {
+        self.run.as_deref()
     }
 
     fn param_headers(&self) -> &[(String, String)] {

@@ -114,6 +114,7 @@ async fn take(arrival: &Arrival, session: &str, body: Body) -> Result<Response, 
         version: hello.map_or(Version::V2024_11_05, |hello| hello.version),
         info: hello.map(|hello| Arc::clone(&hello.info)).unwrap_or_default(),
         session: Some(Arc::clone(&session)),
+        run: arrival.run(),
     };
     match message {
         Message::Notification(notification) => talk.notified(notification),

@@ -32,6 +32,8 @@ pub(super) struct Talk {
     pub(super) session: Option<Arc<Session>>,
     pub(super) version: Version,
     pub(super) info: Arc<ClientInfo>,
+    /// What the agent calls its run.
+    pub(super) run: Option<Arc<str>>,
 }
 
 impl Talk {
@@ -45,7 +47,14 @@ impl Talk {
         let hello = session.as_ref().and_then(|session| session.hello());
         let version = hello.map(|hello| hello.version).or(stated).unwrap_or(Version::V2025_03_26);
         let info = hello.map(|hello| Arc::clone(&hello.info)).unwrap_or_default();
-        Ok(Self { shared: Arc::clone(&arrival.shared), subscriber: arrival.subscriber(), session, version, info })
+        Ok(Self {
+            shared: Arc::clone(&arrival.shared),
+            subscriber: arrival.subscriber(),
+            session,
+            version,
+            info,
+            run: arrival.run(),
+        })
     }
 }
 
@@ -229,6 +238,7 @@ impl Talk {
                 progress_token: progress_token(&params),
                 log_level: None,
                 param_headers: Vec::new(),
+                run: self.run.clone(),
                 leg: Leg::Legacy { session: self.session.clone(), outlet },
             },
         );

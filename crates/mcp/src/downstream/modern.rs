@@ -187,6 +187,7 @@ fn run(arrival: &Arrival, request: &Request, params: &Params<'_>, info: Arc<Clie
             progress_token: progress_token(params),
             log_level: level.and_then(|level| LogLevel::parse(&level)),
             param_headers: param_headers(arrival.headers()),
+            run: arrival.run(),
             leg: Leg::Modern { streams: arrival.accept.events, asking: tokio::sync::Mutex::default() },
         },
     );

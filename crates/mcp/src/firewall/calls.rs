@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use preloop_govern::{Admission, CatalogueTool, Permit, Refusal, RefusalKind, Snapshot};
+use preloop_govern::{Admission, CatalogueTool, Permit, Refusal, RefusalKind, SessionRefused, Snapshot};
 use preloop_types::{CallId, Hash, Principal, ToolCall, ToolRef, config::Justification};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Asked, Firewall, builtin, replies, replies::Shape, results, route};
+use super::{Asked, Firewall, builtin, client_name, replies, replies::Shape, results, route};
 use crate::{
     protocol::{Client, Era, RpcError, error},
     upstream::{UpstreamError, members},
@@ -50,6 +50,9 @@ impl Firewall {
             arguments,
             meta: params.meta,
         };
+        if let Some(why) = asked.barred {
+            return self.refuse_barred(&attempt, unknown(&params.name), why).await;
+        }
         let snapshot = self.snapshot(asked.who).await?;
         match route::tool(&snapshot, asked.who, asked.scope, &params.name) {
             Some(tool) => self.call_upstream(attempt, &snapshot, tool).await,
@@ -139,19 +142,20 @@ impl Firewall {
 
     /// A tool that is not there, or not for this caller: the same answer for both.
     async fn not_available(&self, attempt: &Attempt<'_>) -> Result<Arc<RawValue>, RpcError> {
-        // A name no catalogue vouches for is kept short in the record.
-        let name: String = attempt.name.chars().take(128).collect();
-        let tool = ToolRef {
-            id: None,
-            server_id: None,
-            server: "unknown".into(),
-            name: name.as_str().into(),
-            exposed: name.as_str().into(),
-            definition: Hash::of([]),
-        };
-        let call = attempt.on(tool, CallId::new(self.governor.now()));
-        let message = format!("Tool '{name}' is not available");
+        let call = attempt.on(unknown(attempt.name), CallId::new(self.governor.now()));
+        let message = format!("Tool '{}' is not available", call.tool.name);
         self.refuse(attempt, &call, RefusalKind::NotAvailable, message).await
+    }
+
+    /// The agent's run was ended by a person, or cannot be told.
+    pub(super) async fn refuse_barred(
+        &self,
+        attempt: &Attempt<'_>,
+        tool: ToolRef,
+        why: &SessionRefused,
+    ) -> Result<Arc<RawValue>, RpcError> {
+        let call = attempt.on(tool, CallId::new(self.governor.now()));
+        self.refuse(attempt, &call, why.into(), why.to_string()).await
     }
 
     pub(super) async fn refuse(
@@ -169,12 +173,20 @@ impl Firewall {
 impl Attempt<'_> {
     /// The call as the policy sees it.
     pub(super) fn on(&self, tool: ToolRef, id: CallId) -> ToolCall {
-        let info = self.client.info();
-        let client = match (info.name.as_str(), info.version.as_str()) {
-            ("", _) => None,
-            (name, "") => Some(name.into()),
-            (name, version) => Some(format!("{name}/{version}").into()),
-        };
+        let client = client_name(self.client).map(Into::into);
         ToolCall { id, tool, arguments: self.arguments.clone(), justification: None, client }
+    }
+}
+
+/// How a name is recorded that no catalogue vouches for: kept short.
+fn unknown(name: &str) -> ToolRef {
+    let name: Arc<str> = name.chars().take(128).collect::<String>().into();
+    ToolRef {
+        id: None,
+        server_id: None,
+        server: "unknown".into(),
+        exposed: name.clone(),
+        definition: Hash::of([]),
+        name,
     }
 }

@@ -25,8 +25,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use preloop_govern::{Executor, Governor, IdentifyError, Permit, Snapshot};
-use preloop_types::{Principal, ToolRef};
+use preloop_govern::{Executor, Governor, IdentifyError, Permit, SessionRefused, SessionSignal, Snapshot};
+use preloop_types::{PROMPTS_GET, Principal, RESOURCES_READ, ToolRef};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -83,6 +83,17 @@ impl Firewall {
         firewall
     }
 
+    /// The caller as part of the run its request belongs to. The resolver is the one model calls go
+    /// through, so that an agent's tools and models are seen together.
+    async fn bind(&self, who: &Arc<Principal>, client: &dyn Client) -> (Arc<Principal>, Option<SessionRefused>) {
+        let named = client_name(client);
+        let signal = SessionSignal { explicit: client.run(), client: named.as_deref(), ..SessionSignal::default() };
+        match self.governor.sessions().bind(who, &signal).await {
+            Ok(bound) => (bound, None),
+            Err(refused) => (who.clone(), Some(refused)),
+        }
+    }
+
     async fn snapshot(&self, who: &Principal) -> Result<Arc<Snapshot>, RpcError> {
         self.governor.snapshot(who.account).await.map_err(|error| {
             tracing::error!(account = %who.account, %error, "the configuration cannot be read");
@@ -91,10 +102,23 @@ impl Firewall {
     }
 }
 
+/// What a client says of itself: `name/version`.
+fn client_name(client: &dyn Client) -> Option<String> {
+    let info = client.info();
+    match (info.name.as_str(), info.version.as_str()) {
+        ("", _) => None,
+        (name, "") => Some(name.to_owned()),
+        (name, version) => Some(format!("{name}/{version}")),
+    }
+}
+
 /// One request of an agent: who asks, where, for what. Scopes of the credential were checked at
 /// the endpoint.
 struct Asked<'a> {
+    /// Who asks; for what is governed, bound to the run it is part of.
     who: &'a Arc<Principal>,
+    /// Why the caller may do nothing now, if so.
+    barred: Option<&'a SessionRefused>,
     scope: &'a EndpointScope,
     params: Option<&'a Arc<RawValue>>,
     client: &'a dyn Client,
@@ -123,7 +147,12 @@ impl Handler for Firewall {
         request: Request,
         client: Arc<dyn Client>,
     ) -> Result<Arc<RawValue>, RpcError> {
-        let asked = Asked { who, scope, params: request.params.as_ref(), client: &*client };
+        let (who, barred) = match request.method.as_str() {
+            "tools/call" | "tasks/get" | RESOURCES_READ | PROMPTS_GET => self.bind(who, &*client).await,
+            _ => (who.clone(), None),
+        };
+        let asked =
+            Asked { who: &who, barred: barred.as_ref(), scope, params: request.params.as_ref(), client: &*client };
         match request.method.as_str() {
             "tools/call" => self.call_tool(&asked).await,
             "tools/list" => self.list_tools(&asked).await,

@@ -34,6 +34,9 @@ impl Firewall {
         let (arguments, meta) = members::take(&params, "_meta").ok_or_else(bad)?;
         let attempt = attempt(asked, method, arguments, meta);
         let tool = ToolRef::read(method, server.id, &server.slug);
+        if let Some(why) = asked.barred {
+            return self.refuse_barred(&attempt, tool, why).await;
+        }
         let snapshot = self.snapshot(asked.who).await?;
         let justification = snapshot.ruleset.config(&tool).and_then(|config| config.justification);
         let call = attempt.on(tool, CallId::new(self.governor.now()));

@@ -32,6 +32,12 @@ pub trait Client: Send + Sync {
         None
     }
 
+    /// What the agent says its run is called (`X-Preloop-Session-Id`). Not trusted; conversations
+    /// come and go within a run.
+    fn run(&self) -> Option<&str> {
+        None
+    }
+
     /// Arguments repeated in `Mcp-Param-*` headers, decoded: lower-case name after the prefix,
     /// value. Whoever knows the tool's schema compares them with the arguments.
     fn param_headers(&self) -> &[(String, String)] {

@@ -13,6 +13,8 @@ use http::HeaderValue;
 pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// The session, in the legacy era.
 pub const SESSION_ID: &str = "mcp-session-id";
+/// What the agent calls its run, in either era.
+pub const RUN_ID: &str = "x-preloop-session-id";
 /// The last event a client saw of a stream, in the legacy era.
 pub const LAST_EVENT_ID: &str = "last-event-id";
 /// Mirrors `method`.

@@ -42,7 +42,7 @@ pub enum UpstreamError {
     /// Too many calls to it are running.
     #[error("all of its {0} slots are busy: raise `max_concurrency` or try later")]
     Busy(u32),
-    /// Its answer is larger than the server's `max_response_bytes`.
+    /// Its answer is larger than the server's `max_response_bytes` and cannot be shortened to that.
     #[error("the answer is larger than {0} bytes: raise `max_response_bytes` if that is intended")]
     TooLarge(u64),
     /// It wants credentials that are missing or were refused.

@@ -15,6 +15,7 @@ mod credential;
 mod error;
 mod event_stream;
 mod exchange;
+mod fit;
 mod gate;
 mod handshake;
 mod health;

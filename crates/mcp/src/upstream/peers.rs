@@ -32,7 +32,7 @@ use super::{
     changes::Changes,
     credential::Credential,
     error::Failure,
-    gate, handshake,
+    fit, gate, handshake,
     http::Http,
     listen,
     peer::{Peer, Side, Wire},
@@ -426,9 +426,11 @@ impl Peers {
         self.shared.client(&self.server)
     }
 
+    /// Most bytes of one answer that are read: more than are passed on, as results are shortened.
     fn limit(&self) -> usize {
+        let read = self.server.settings.max_response_bytes.saturating_mul(fit::READ_FACTOR);
         // The envelope around a result is not counted against it.
-        usize::try_from(self.server.settings.max_response_bytes).unwrap_or(usize::MAX).saturating_add(4096)
+        usize::try_from(read).unwrap_or(usize::MAX).saturating_add(4096)
     }
 
     fn board(&self) -> Arc<Switchboard> {

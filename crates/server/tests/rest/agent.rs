@@ -16,6 +16,7 @@ pub(crate) struct Agent {
     http: reqwest::Client,
     url: String,
     key: String,
+    run: Option<String>,
 }
 
 impl Agent {
@@ -25,12 +26,21 @@ impl Agent {
 
     pub(crate) fn with_key(app: &App, person: &Person) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { http, url: format!("{}/mcp/v1", app.url), key: person.key.clone() }
+        Self { http, url: format!("{}/mcp/v1", app.url), key: person.key.clone(), run: None }
     }
 
     fn post(&self, body: &Value) -> RequestBuilder {
         let accept = "application/json, text/event-stream";
-        self.http.post(&self.url).header("accept", accept).bearer_auth(&self.key).json(body)
+        let request = self.http.post(&self.url).header("accept", accept).bearer_auth(&self.key).json(body);
+        match &self.run {
+            Some(run) => request.header("x-preloop-session-id", run),
+            None => request,
+        }
+    }
+
+    /// The same agent in a run it names.
+    pub(crate) fn named_run(&self, run: &str) -> Self {
+        Self { http: self.http.clone(), url: self.url.clone(), key: self.key.clone(), run: Some(run.to_owned()) }
     }
 
     /// One request of the modern era, by a client that declares `capabilities`: the whole response.

@@ -16,6 +16,7 @@ mod permissions;
 mod policies;
 mod reads;
 mod rules;
+mod runs;
 mod system;
 mod waiting;
 mod workflows;

@@ -37,6 +37,7 @@ use super::{
     changes::Changes,
     credential::Credential,
     error::Failure,
+    fit::fit,
     health::Pulse,
     http::result_of,
     members,
@@ -137,7 +138,10 @@ impl Connection {
             owner,
             sent: AtomicBool::new(false),
         };
-        self.run(job, Duration::from_millis(self.server.settings.call_ms)).await
+        fit(
+            self.run(job, Duration::from_millis(self.server.settings.call_ms)).await?,
+            self.server.settings.max_response_bytes,
+        )
     }
 
     /// Reads what `params` name.
@@ -152,7 +156,10 @@ impl Connection {
         let ask = Ask::other(method, Some(params))
             .ok_or_else(|| UpstreamError::Config(format!("the params of `{method}` are not an object")))?;
         let job = Job { ask: ask.with_meta(meta), tool: None, client, owner, sent: AtomicBool::new(false) };
-        self.run(job, Duration::from_millis(self.server.settings.call_ms)).await
+        fit(
+            self.run(job, Duration::from_millis(self.server.settings.call_ms)).await?,
+            self.server.settings.max_response_bytes,
+        )
     }
 
     /// Makes any other request.

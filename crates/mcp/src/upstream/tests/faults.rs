@@ -29,7 +29,9 @@ async fn each_misbehaviour_ends_in_an_error_that_names_it() {
     ];
     for eras in [Eras::Modern, Eras::Legacy] {
         let (world, fake) = (World::new().await, Fake::start(eras, &tools).await);
-        let patient = world.serve_with(&fake, |settings| settings.call_ms = 20_000).await;
+        let patient = world
+            .serve_with(&fake, |settings| (settings.call_ms, settings.max_response_bytes) = (20_000, 512 << 10))
+            .await;
         let impatient = world.serve_with(&fake, |settings| settings.call_ms = 400).await;
         for (tool, kind, sent) in [
             ("die", "connection_lost", true),
@@ -52,6 +54,15 @@ async fn each_misbehaviour_ends_in_an_error_that_names_it() {
             assert_eq!(world.text(server, "echo", json!({})).await, "{}", "after {tool}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_long_is_shortened() {
+    let (world, fake) = (World::new().await, Fake::start(Eras::Modern, &["huge"]).await);
+    let server = world.serve_with(&fake, |settings| settings.max_response_bytes = 1 << 20).await;
+    let result = world.call(&server, "huge", json!({}), &Agent::modern()).await.unwrap();
+    assert!(result.get().len() <= 1 << 20, "{}", result.get().len());
+    assert!(text_of(&result).contains("bytes cut by Preloop"));
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn an_answer_that_is_too_long_fails_its_own_call_only() {
     let server = python(&world).await;
     let (one, two) = (Agent::legacy(), Agent::legacy());
     let (huge, fine) = tokio::join!(
-        world.call(&server, "huge", json!({"size": 3_000_000}), &one),
+        world.call(&server, "huge", json!({"size": 9_000_000}), &one),
         world.call(&server, "echo", json!({"x": 1}), &two)
     );
     assert_eq!(huge.unwrap_err().kind(), "too_large");
