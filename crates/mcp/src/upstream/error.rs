@@ -48,6 +48,9 @@ pub enum UpstreamError {
     /// It wants credentials that are missing or were refused.
     #[error("needs authorization: {0}")]
     NeedsAuth(String),
+    /// It wants scopes that nobody granted yet; a person who signs in again is asked for them.
+    #[error("needs the further scopes `{0}`: sign in with OAuth again to grant them")]
+    InsufficientScope(String),
     /// The agent gave the request up.
     #[error("cancelled by the client")]
     Cancelled,
@@ -77,6 +80,7 @@ impl UpstreamError {
             Self::Busy(_) => "busy",
             Self::TooLarge(_) => "too_large",
             Self::NeedsAuth(_) => "needs_auth",
+            Self::InsufficientScope(_) => "insufficient_scope",
             Self::Cancelled => "cancelled",
             Self::DefinitionChanged(_) => "definition_changed",
             Self::Config(_) => "config",
@@ -109,6 +113,7 @@ impl UpstreamError {
             | Self::CircuitOpen(_)
             | Self::Busy(_)
             | Self::NeedsAuth(_)
+            | Self::InsufficientScope(_)
             | Self::DefinitionChanged(_)
             | Self::Config(_)
             | Self::Store(_) => false,

@@ -16,7 +16,7 @@ use super::{
     error::Failure,
     event_stream::{Event, EventStream},
     exchange::Exchange,
-    members,
+    members, oauth,
     switchboard::{Handset, Switchboard},
 };
 
@@ -282,6 +282,11 @@ impl Http {
         }
         if status == StatusCode::NOT_FOUND && self.session.is_some() {
             return Failure::SessionGone;
+        }
+        if status == StatusCode::FORBIDDEN
+            && let Some(scopes) = oauth::wanted_scopes(response.headers())
+        {
+            return Failure::Error(UpstreamError::InsufficientScope(scopes));
         }
         let body = read_capped(response, ERROR_BODY_MAX).await.unwrap_or_default();
         match parse(&body) {

@@ -60,6 +60,7 @@ pub use changes::{UpstreamChange, UpstreamEvent};
 pub use connection::Offered;
 pub use error::UpstreamError;
 pub use health::Health;
+pub use oauth::OAuthClient;
 
 use connection::{Cause, Connection, owner};
 
@@ -84,11 +85,14 @@ pub struct UpstreamOptions {
     pub working_directory: Option<String>,
     /// How often the tools of a server in use are read again unasked.
     pub rescan_every: Duration,
+    /// How long a server may take to be connected, and as long again to give a list, before it is
+    /// given up. A person may be waiting for both over REST, which answers within a minute.
+    pub list_wait: Duration,
 }
 
 impl Default for UpstreamOptions {
     fn default() -> Self {
-        Self { working_directory: None, rescan_every: Duration::from_mins(5) }
+        Self { working_directory: None, rescan_every: Duration::from_mins(5), list_wait: Duration::from_secs(25) }
     }
 }
 
@@ -212,17 +216,17 @@ impl Upstreams {
         Ok(accepted)
     }
 
-    /// Begins signing in to a server: the URL the person's browser goes to. `redirect_uri` is where
-    /// it comes back to, with `code`, `state` and `iss` for [`Upstreams::finish_oauth`].
+    /// Begins signing in to a server: the URL the person's browser goes to. It comes back to
+    /// `us.redirect_uri`, with `code`, `state` and `iss` for [`Upstreams::finish_oauth`].
     pub async fn begin_oauth(
         &self,
         account: AccountId,
         server: &Server,
-        redirect_uri: &Url,
+        us: &OAuthClient,
         by: Subject,
     ) -> Result<Url, UpstreamError> {
         let client = self.shared.oauth_client(server)?;
-        oauth::begin(&self.shared.store, &client, account, server, redirect_uri, by).await
+        oauth::begin(&self.shared.store, &client, account, server, us, by).await
     }
 
     /// Ends signing in. The state tells which server it was for, and is good once, for ten minutes.

@@ -3,7 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use preloop_api_types::mcp_servers::{OAuthCallback, OAuthConsent};
+use preloop_mcp::upstream::OAuthClient;
 use preloop_types::{ServerId, Subject, config::Auth};
+use serde_json::{Value, json};
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -22,10 +24,12 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(begin))
         .routes(guarded!(redirect))
         .routes(open!(callback))
+        .routes(open!(client_metadata))
         .route("/mcp-servers/oauth/callback", axum::routing::get(callback))
 }
 
 const CALLBACK: &str = "/api/v1/mcp-servers/oauth/callback";
+const CLIENT: &str = "/api/v1/mcp-servers/oauth/client-metadata";
 
 /// Begins a consent: answers with the page to open in a browser.
 #[utoipa::path(post, path = "/api/v1/mcp-servers/{id}/oauth/authorize", tag = "mcp-servers",
@@ -74,15 +78,37 @@ async fn callback(visitor: Visitor, query: Result<Query<OAuthCallback>, ApiError
     }
 }
 
+/// Who this instance is to authorization servers that take the URL of this document for a client's id.
+#[utoipa::path(get, path = "/api/v1/mcp-servers/oauth/client-metadata", tag = "mcp-servers",
+    responses((status = 200, body = Object)))]
+async fn client_metadata(visitor: Visitor) -> Result<axum::Json<Value>, ApiError> {
+    let us = ourselves(&visitor)?;
+    Ok(axum::Json(json!({
+        "client_id": us.metadata,
+        "client_name": "Preloop",
+        "client_uri": visitor.public_url(),
+        "redirect_uris": [us.redirect_uri],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    })))
+}
+
+fn ourselves(app: &App) -> Result<OAuthClient, ApiError> {
+    let base = app.public_url().as_str().trim_end_matches('/');
+    let at = |path: &str| {
+        Url::parse(&format!("{base}{path}")).map_err(|_| ApiError::bad_request("the public URL is unusable"))
+    };
+    Ok(OAuthClient { redirect_uri: at(CALLBACK)?, metadata: Some(at(CLIENT)?) })
+}
+
 async fn consent_url(caller: &Caller<EditMcpServers>, id: ServerId) -> Result<Url, ApiError> {
     let who = caller.who();
     let server = find(caller, who.account, id).await?;
     if !matches!(server.auth, Auth::OAuth(_)) {
         return Err(ApiError::bad_request("the server's auth_type is not `oauth`"));
     }
-    let base = caller.public_url().as_str().trim_end_matches('/');
-    let back: Url =
-        format!("{base}{CALLBACK}").parse().map_err(|_| ApiError::bad_request("the public URL is unusable"))?;
-    let begun = caller.mcp().upstreams().begin_oauth(who.account, &server, &back, Subject::from(&**who)).await;
+    let us = ourselves(caller)?;
+    let begun = caller.mcp().upstreams().begin_oauth(who.account, &server, &us, Subject::from(&**who)).await;
     begun.map_err(|error| upstream(&error))
 }

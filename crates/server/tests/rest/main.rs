@@ -11,6 +11,7 @@ mod budgets;
 mod keys;
 mod mcp_servers;
 mod models;
+mod oauth;
 mod page;
 mod permissions;
 mod policies;

@@ -37,6 +37,7 @@ fn what_is_open_to_everybody_is_a_short_list() {
     GET /api/v1/features
     GET /api/v1/health
     GET /api/v1/mcp-servers/oauth/callback
+    GET /api/v1/mcp-servers/oauth/client-metadata
     GET /api/v1/ping
     GET /api/v1/version
     GET /approval/{id}/data

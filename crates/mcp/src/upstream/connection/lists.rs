@@ -33,7 +33,6 @@ use super::{
 /// Most items and bytes of one list that are read.
 const LIST_ITEMS_MAX: usize = 2000;
 const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
-const LIST_WAIT: Duration = Duration::from_secs(30);
 const SESSION_IDLE: Duration = Duration::from_mins(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How long read lists are good where the server does not tell of changes.
@@ -139,7 +138,8 @@ impl Connection {
         let mut renewed = false;
         loop {
             let generation = self.credential.generation();
-            let connecting = tokio::time::timeout(LIST_WAIT, self.peers.get(&Owner::Control, &nobody));
+            let connecting =
+                tokio::time::timeout(self.shared.options.list_wait, self.peers.get(&Owner::Control, &nobody));
             match connecting.await.map_err(|_| UpstreamError::Timeout { sent: false })? {
                 Ok(peer) => return Ok(peer),
                 Err(Failure::Unauthorized) if !renewed => {
@@ -166,7 +166,7 @@ impl Connection {
         let mut items = Vec::new();
         let mut bytes = 0;
         let mut cursor: Option<Arc<RawValue>> = None;
-        let until = Instant::now() + LIST_WAIT;
+        let until = Instant::now() + self.shared.options.list_wait;
         for _ in 0..LIST_ITEMS_MAX {
             let ask = Ask::other(method, cursor.as_deref())
                 .ok_or_else(|| UpstreamError::Protocol("a cursor that is not a string".to_owned()))?;
@@ -253,7 +253,7 @@ impl Connection {
             let ask = Ask::other(method, Some(&params)).ok_or_else(|| UpstreamError::Config("params".to_owned()))?;
             let nobody = Peers::nobody();
             let mut job = Job { ask, tool: None, client: &nobody, owner: Owner::Control, sent: AtomicBool::new(false) };
-            let sent = tokio::time::timeout(LIST_WAIT, self.deliver(&mut job)).await;
+            let sent = tokio::time::timeout(self.shared.options.list_wait, self.deliver(&mut job)).await;
             if let Err(error) = sent.map_err(|_| UpstreamError::Timeout { sent: true }).flatten() {
                 if method == "resources/subscribe" {
                     self.peers.watched.remove(&uri);

@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use preloop_types::{
     AccountId, Hash, KeyId,
-    config::{PinMode, Server, ServerStatus},
+    config::{Auth, PinMode, Server, ServerStatus},
 };
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -40,7 +40,7 @@ use super::{
     fit::fit,
     health::Pulse,
     http::result_of,
-    members,
+    members, oauth,
     params::Ask,
     peer::Peer,
     peers::{Owner, Peers},
@@ -211,6 +211,14 @@ impl Connection {
         if let Err(error @ UpstreamError::NeedsAuth(_)) = &outcome {
             let why = self.explain(error);
             Box::pin(catalogue::note_failure(&self.shared.store, self.account, &self.server, &why)).await;
+        }
+        if let Err(UpstreamError::InsufficientScope(scopes)) = &outcome
+            && matches!(self.server.auth, Auth::OAuth(_))
+        {
+            let noted = Box::pin(oauth::want(&self.shared.store, self.account, self.server.id, scopes)).await;
+            if let Err(error) = noted {
+                tracing::warn!(server = %self.server.name, %error, "wanted scopes could not be noted");
+            }
         }
         outcome
     }

@@ -17,6 +17,8 @@ pub(super) struct Provider {
     pub(super) scopes: Vec<String>,
     /// Whether its answers carry `iss` (RFC 9207).
     pub(super) names_itself: bool,
+    /// Whether it takes the URL of a client's metadata for the client's id.
+    pub(super) reads_client_metadata: bool,
 }
 
 /// RFC 9728.
@@ -41,6 +43,8 @@ struct Metadata {
     code_challenge_methods_supported: Vec<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    client_id_metadata_document_supported: bool,
 }
 
 /// Finds the authorization server of the MCP server at `url`, from its challenge (the
@@ -75,6 +79,7 @@ pub(super) async fn discover(client: &Client, url: &Url, challenge: &str) -> Res
         resource: resource.and_then(|resource| resource.resource).unwrap_or_else(|| canonical(url)),
         scopes,
         names_itself: metadata.authorization_response_iss_parameter_supported,
+        reads_client_metadata: metadata.client_id_metadata_document_supported,
     })
 }
 
@@ -155,6 +160,16 @@ fn canonical(url: &Url) -> String {
     url.set_fragment(None);
     url.set_query(None);
     url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// The scopes a server wants beyond those granted, if that is why it refused (RFC 6750, section 3.1).
+pub(crate) fn wanted_scopes(headers: &http::HeaderMap) -> Option<String> {
+    let challenges = headers.get_all("www-authenticate").iter().filter_map(|value| value.to_str().ok());
+    let refused = |challenge: &&str| parameter(challenge, "error").as_deref() == Some("insufficient_scope");
+    let scopes = parameter(challenges.into_iter().find(refused)?, "scope")?;
+    // Shown to people and kept: as short and plain as scopes are.
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'`') || byte == b' ';
+    (!scopes.trim().is_empty() && scopes.len() <= 1_000 && scopes.bytes().all(plain)).then_some(scopes)
 }
 
 /// A parameter of a `Bearer` challenge.

@@ -21,8 +21,19 @@ use super::{
 
 const PENDING: &str = "oauth.pending";
 const CLIENT_SECRET: &str = "client_secret";
+const WANTED: &str = "oauth.wanted";
 /// How long a sign-in may take.
 const PENDING_FOR: Duration = Duration::from_mins(10);
+
+/// Who we are to authorization servers.
+#[derive(Debug, Clone)]
+pub struct OAuthClient {
+    /// Where a person's browser comes back to, with `code`, `state` and `iss`.
+    pub redirect_uri: Url,
+    /// Where the document that describes us lies (client id metadata documents); heeded if it is
+    /// reached over https.
+    pub metadata: Option<Url>,
+}
 
 /// A sign-in under way, as it is kept (sealed) with the server.
 #[derive(Serialize, Deserialize)]
@@ -49,9 +60,10 @@ pub(crate) async fn begin(
     client: &Client,
     account: AccountId,
     server: &Server,
-    redirect_uri: &Url,
+    us: &OAuthClient,
     by: Subject,
 ) -> Result<Url, UpstreamError> {
+    let redirect_uri = &us.redirect_uri;
     let (Auth::OAuth(settings), Transport::StreamableHttp { url } | Transport::Sse { url }) =
         (&server.auth, &server.transport)
     else {
@@ -68,12 +80,12 @@ pub(crate) async fn begin(
             provider.issuer
         )));
     }
-    let registration = registration(store, client, account, server, settings, &provider, redirect_uri).await?;
+    let registration = registration(store, client, account, server, settings, &provider, us).await?;
 
     let verifier = random();
     let secret = random();
     let state = format!("{account}.{}.{secret}", server.id);
-    let scopes = if settings.scopes.is_empty() { provider.scopes.join(" ") } else { settings.scopes.join(" ") };
+    let scopes = scopes(store, account, server, settings, &provider).await?;
     let mut target = provider.authorization_endpoint.clone();
     {
         let mut query = target.query_pairs_mut();
@@ -228,7 +240,52 @@ async fn challenge(client: &Client, url: &Url) -> Result<String, UpstreamError> 
     Ok(challenge.unwrap_or_default().to_owned())
 }
 
-/// A client registered beforehand, else the one registered last time, else a new one.
+/// The scopes configured, else those the server names, and those it asked for since.
+async fn scopes(
+    store: &Store,
+    account: AccountId,
+    server: &Server,
+    settings: &OAuthSettings,
+    provider: &Provider,
+) -> Result<String, UpstreamError> {
+    let secrets = store.account(account).secrets(SecretOwner::Server(server.id)).await?;
+    let wanted = secrets.get(WANTED).map(|wanted| wanted.expose_secret().to_owned()).unwrap_or_default();
+    let mut scopes = if settings.scopes.is_empty() { provider.scopes.clone() } else { settings.scopes.clone() };
+    for scope in
+        wanted.split_whitespace().filter(|scope| !scopes.iter().any(|there| there == scope)).collect::<Vec<_>>()
+    {
+        scopes.push(scope.to_owned());
+    }
+    Ok(scopes.join(" "))
+}
+
+/// Remembers scopes the server asked for, so that whoever signs in next is asked for them.
+pub(crate) async fn want(
+    store: &Store,
+    account: AccountId,
+    server: ServerId,
+    scopes: &str,
+) -> Result<(), UpstreamError> {
+    let (owner, scopes) = (SecretOwner::Server(server), scopes.to_owned());
+    let noted = store.write(account, move |tx| {
+        Box::pin(async move {
+            let secrets = tx.secrets(owner).await?;
+            let known = secrets.get(WANTED).map(|wanted| wanted.expose_secret().to_owned()).unwrap_or_default();
+            let mut all: std::collections::BTreeSet<&str> = known.split_whitespace().collect();
+            let before = all.len();
+            all.extend(scopes.split_whitespace());
+            if all.len() > before {
+                let all = all.into_iter().collect::<Vec<_>>().join(" ");
+                tx.put_secret(owner, WANTED, &all.into()).await?;
+            }
+            Ok(())
+        })
+    });
+    Ok(noted.await?)
+}
+
+/// A client registered beforehand, else ourselves by the URL that describes us, else the client
+/// registered last time, else a new one.
 async fn registration(
     store: &Store,
     client: &Client,
@@ -236,8 +293,9 @@ async fn registration(
     server: &Server,
     settings: &OAuthSettings,
     provider: &Provider,
-    redirect_uri: &Url,
+    us: &OAuthClient,
 ) -> Result<Registration, UpstreamError> {
+    let redirect_uri = &us.redirect_uri;
     #[derive(Deserialize)]
     struct Registered {
         client_id: String,
@@ -247,6 +305,12 @@ async fn registration(
     if let Some(client_id) = &settings.client_id {
         let client_secret = secrets.get(CLIENT_SECRET).map(|secret| secret.expose_secret().to_owned());
         return Ok(Registration { client_id: client_id.clone(), client_secret, redirect_uri: None });
+    }
+    // The authorization server fetches it, so it must be able to, and over TLS.
+    if provider.reads_client_metadata
+        && let Some(document) = us.metadata.as_ref().filter(|document| document.scheme() == "https")
+    {
+        return Ok(Registration { client_id: document.to_string(), client_secret: None, redirect_uri: None });
     }
     if let Some(grant) = Grant::read(&secrets)
         && grant.issuer == provider.issuer

@@ -2,14 +2,16 @@
 //! PKCE, and keeping the token fresh.
 //!
 //! Everything that must survive a restart or be seen by another replica is a secret of the server:
-//! `oauth.pending` (a sign-in under way), `oauth.grant` (whose tokens these are and how to renew
+//! `oauth.pending` (a sign-in under way), `oauth.wanted` (scopes the server asked for since), `oauth.grant` (whose tokens these are and how to renew
 //! them), `access_token`, `refresh_token`.
 
 mod discovery;
 mod flow;
 mod grant;
 
-pub(super) use flow::{begin, claim, finish};
+pub(super) use discovery::wanted_scopes;
+pub use flow::OAuthClient;
+pub(super) use flow::{begin, claim, finish, want};
 pub(super) use grant::{Grant, refresh};
 
 use serde::de::DeserializeOwned;

@@ -308,6 +308,10 @@ impl Inner {
             "html" => ([("content-type", "text/html")], "<h1>It works!</h1>").into_response(),
             "not_json" => ([("content-type", "application/json")], "It works!").into_response(),
             "wrong_id" => reply(&json!({"id": 999_999}), &text("not yours")),
+            "scoped" => {
+                let challenge = "Bearer error=\"insufficient_scope\", scope=\"files files:write\"";
+                (StatusCode::FORBIDDEN, [("www-authenticate", challenge)]).into_response()
+            }
             "bad_gateway" => StatusCode::BAD_GATEWAY.into_response(),
             "huge" => reply(message, &text(&"x".repeat(3 << 20))),
             "huge_streamed" => Body::from_stream(futures::stream::iter(std::iter::repeat_n(

@@ -48,10 +48,14 @@ impl World {
     }
 
     async fn with(allow_private_network: bool) -> Self {
+        Self::with_options(allow_private_network, UpstreamOptions::default()).await
+    }
+
+    async fn with_options(allow_private_network: bool, options: UpstreamOptions) -> Self {
         let store = preloop_store::testing::fresh_sqlite().await;
         let owner = store.owner("ann").await;
         let egress = Egress::new(EgressOptions { allow_private_network, ..EgressOptions::default() });
-        let upstreams = Upstreams::new((*store).clone(), egress, UpstreamOptions::default());
+        let upstreams = Upstreams::new((*store).clone(), egress, options);
         let who = Principal {
             account: owner.account,
             user: owner.user,

@@ -22,6 +22,7 @@ use super::{
     fake::{Eras, Fake},
     *,
 };
+use crate::upstream::OAuthClient;
 
 /// An authorization server that also tells where it is on behalf of the MCP server.
 struct Provider {
@@ -30,6 +31,7 @@ struct Provider {
     issued: AtomicU32,
     expires_in: Mutex<u64>,
     pkce: Mutex<bool>,
+    reads_client_metadata: Mutex<bool>,
 }
 
 impl Provider {
@@ -41,6 +43,7 @@ impl Provider {
             issued: AtomicU32::new(0),
             expires_in: Mutex::new(3600),
             pkce: Mutex::new(true),
+            reads_client_metadata: Mutex::new(false),
         });
         let app = Router::new()
             .route("/.well-known/oauth-authorization-server/as", get(metadata))
@@ -70,6 +73,7 @@ async fn metadata(State(provider): State<Arc<Provider>>) -> Json<Value> {
         "registration_endpoint": format!("{at}/register"),
         "code_challenge_methods_supported": methods,
         "authorization_response_iss_parameter_supported": true,
+        "client_id_metadata_document_supported": *provider.reads_client_metadata.lock().unwrap(),
     }))
 }
 
@@ -99,22 +103,27 @@ struct SignIn {
     fake: Fake,
     provider: Arc<Provider>,
     server: Arc<Server>,
+    /// Where our own document lies.
+    metadata: Option<String>,
 }
 
 impl SignIn {
     async fn new() -> Self {
         let (world, provider) = (World::new().await, Provider::start().await);
-        let fake = Fake::start(Eras::Modern, &["echo"]).await;
+        let fake = Fake::start(Eras::Modern, &["echo", "scoped"]).await;
         *fake.0.token.lock().unwrap() = Some("nobody has it".to_owned());
         fake.protected_by(&format!("{}/as", provider.url));
         let server = world.server(fake.transport(), Auth::OAuth(OAuthSettings::default()), |_| {}).await;
-        Self { world, fake, provider, server }
+        Self { world, fake, provider, server, metadata: None }
     }
 
     async fn begin(&self) -> Result<BTreeMap<String, String>, UpstreamError> {
-        let back = Url::parse("http://127.0.0.1:8000/oauth/callback").unwrap();
+        let us = OAuthClient {
+            redirect_uri: Url::parse("http://127.0.0.1:8000/oauth/callback").unwrap(),
+            metadata: self.metadata.as_deref().map(|text| Url::parse(text).unwrap()),
+        };
         let by = Subject::from(&*self.world.who);
-        let target = self.world.upstreams.begin_oauth(self.world.account, &self.server, &back, by).await?;
+        let target = self.world.upstreams.begin_oauth(self.world.account, &self.server, &us, by).await?;
         assert!(target.as_str().starts_with(&format!("{}/as/authorize?", self.provider.url)));
         Ok(target.query_pairs().into_owned().collect())
     }
@@ -208,4 +217,34 @@ async fn a_sign_in_works_once_for_ten_minutes_from_whom_it_asked() {
 
     *it.provider.pkce.lock().unwrap() = false;
     assert!(it.begin().await.unwrap_err().to_string().contains("PKCE"));
+}
+
+#[tokio::test]
+async fn we_are_known_by_our_own_document_where_that_is_understood() {
+    let mut it = SignIn::new().await;
+    it.metadata = Some("https://preloop.example/client.json".to_owned());
+    assert_eq!(it.begin().await.unwrap()["client_id"], "dyn-1", "the provider knows no such documents");
+    *it.provider.reads_client_metadata.lock().unwrap() = true;
+    assert_eq!(it.begin().await.unwrap()["client_id"], "https://preloop.example/client.json");
+    // Nobody out there can read one on this machine.
+    it.metadata = Some("http://127.0.0.1:8000/client.json".to_owned());
+    assert_eq!(it.begin().await.unwrap()["client_id"], "dyn-1");
+}
+
+#[tokio::test]
+async fn scopes_that_a_call_lacked_are_asked_for_at_the_next_sign_in() {
+    let it = SignIn::new().await;
+    let state = it.begin().await.unwrap()["state"].clone();
+    it.finish(&state, Some(&it.issuer())).await.unwrap();
+    it.trust_newest();
+    let server = Arc::new(it.world.row(&it.server).await);
+    it.world.upstreams.scan(it.world.account, &server).await.unwrap();
+
+    let error = it.world.call(&server, "scoped", json!({}), &Agent::modern()).await.unwrap_err();
+    assert_eq!((error.kind().as_str(), error.sent()), ("insufficient_scope", false));
+    assert!(error.to_string().contains("files:write"), "{error}");
+    assert_eq!(it.world.row(&server).await.status, ServerStatus::Active, "its other tools still work");
+    assert_eq!(it.world.text(&server, "echo", json!({})).await, "{}");
+
+    assert_eq!(it.begin().await.unwrap()["scope"], "files files:write");
 }

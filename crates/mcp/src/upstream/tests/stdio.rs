@@ -131,6 +131,23 @@ async fn a_call_given_up_is_cancelled_at_the_child() {
 }
 
 #[tokio::test]
+async fn a_program_that_never_says_anything_is_given_up() {
+    // REST answers within a minute: connecting and listing must both be over by then.
+    assert!(UpstreamOptions::default().list_wait * 2 < Duration::from_mins(1));
+    let options = UpstreamOptions { list_wait: Duration::from_millis(300), ..UpstreamOptions::default() };
+    let world = World::with_options(true, options).await;
+    let transport =
+        Transport::Stdio { command: "sleep".to_owned(), args: vec!["600".to_owned()], cwd: None, env: Vec::new() };
+    let server = world.server(transport, Auth::None, |_| {}).await;
+    let started = std::time::Instant::now();
+    let error = world.upstreams.scan(world.account, &server).await.unwrap_err();
+    assert_eq!(error.kind(), "timeout", "{error}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(world.row(&server).await.status, ServerStatus::Error);
+    world.upstreams.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_command_that_does_not_exist_says_what_to_do() {
     let world = World::new().await;
     let transport =
