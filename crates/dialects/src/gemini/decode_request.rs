@@ -221,8 +221,9 @@ impl Reader<'_> {
 
     fn generation(&mut self, mut config: Object, request: &mut Request) -> Result<(), BadRequest> {
         request.temperature = config.number("temperature")?;
-        request.top_p = config.number("topP")?;
-        request.top_k = config.count("topK")?;
+        // Google's own defaults, which its clients repeat, mean: as usual. Other models have other usuals.
+        request.top_p = config.number("topP")?.filter(|top_p| top_p.as_f64() != Some(0.95));
+        request.top_k = config.count("topK")?.filter(|top_k| *top_k != 64);
         request.max_output = config.count("maxOutputTokens")?;
         request.stop = config.texts("stopSequences")?;
         request.seed = config.integer("seed")?;

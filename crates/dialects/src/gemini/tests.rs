@@ -41,7 +41,7 @@ fn agent_request() -> Value {
             {"googleSearch": {}}
         ],
         "generationConfig": {
-            "temperature": 1, "topP": 0.95, "topK": 64, "maxOutputTokens": 100, "stopSequences": ["END"],
+            "temperature": 1, "topP": 0.9, "topK": 32, "maxOutputTokens": 100, "stopSequences": ["END"],
             "responseMimeType": "application/json", "responseJsonSchema": {"type": "object"},
             "thinkingConfig": {"thinkingBudget": 8192, "includeThoughts": true}
         },
@@ -439,8 +439,14 @@ fn a_signature_without_a_call_is_not_lost() {
 }
 
 #[test]
+fn googles_defaults_say_nothing() {
+    let request = decoded(&json!({"generationConfig": {"temperature": 1, "topP": 0.95, "topK": 64}}));
+    assert_eq!((request.top_p, request.top_k), (None, None));
+}
+
+#[test]
 fn a_schema_stays_a_schema() {
     let request = decoded(&agent_request());
     assert!(matches!(request.output, OutputFormat::Schema { .. }));
-    assert_eq!(request.top_k, Some(64));
+    assert_eq!(request.top_k, Some(32));
 }
