@@ -304,3 +304,135 @@ proptest! {
         }
     }
 }
+
+/// JSON of the words that requests and answers are made of, in any disorder.
+fn disorder() -> impl Strategy<Value = Value> {
+    let word = prop::sample::select(vec![
+        "type",
+        "role",
+        "content",
+        "messages",
+        "input",
+        "contents",
+        "parts",
+        "text",
+        "thinking",
+        "signature",
+        "tool_use",
+        "tool_result",
+        "tool_use_id",
+        "id",
+        "name",
+        "tools",
+        "function",
+        "functionCall",
+        "functionResponse",
+        "args",
+        "thoughtSignature",
+        "candidates",
+        "finishReason",
+        "usageMetadata",
+        "promptTokenCount",
+        "toolUsePromptTokenCount",
+        "cachedContentTokenCount",
+        "usage",
+        "input_tokens",
+        "output_tokens",
+        "cache_creation_input_tokens",
+        "choices",
+        "message",
+        "delta",
+        "index",
+        "tool_calls",
+        "arguments",
+        "output",
+        "toolUse",
+        "inputTokens",
+        "cacheDetails",
+        "ttl",
+        "stopReason",
+        "reasoningContent",
+        "content_block",
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "input_json_delta",
+        "partial_json",
+        "user",
+        "assistant",
+        "model",
+        "system",
+        "response",
+        "error",
+        "item",
+        "response.output_item.added",
+        "response.completed",
+        "function_call",
+        "call_id",
+        "summary",
+        "encrypted_content",
+        "source",
+        "base64",
+        "data",
+        "mimeType",
+        "inlineData",
+        "image_url",
+        "url",
+        "data:x",
+        "generationConfig",
+        "thinkingConfig",
+        "thinkingBudget",
+        "tool_choice",
+        "prompt_tokens",
+        "completion_tokens",
+        "contentBlockIndex",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        prop::sample::select(vec![0, 1, u64::MAX]).prop_map(Value::from),
+        (-2_i64..2).prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((word.clone(), inner), 0..6)
+                .prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_disorder_makes_a_codec_panic(values in prop::collection::vec(disorder(), 1..5)) {
+        let every = AGENTS.into_iter().chain([Dialect::Converse]);
+        for (dialect, value) in every.zip(values.iter().cycle()) {
+            let body = value.to_string();
+            if let Ok(request) = of(dialect).decode_request(body.as_bytes(), &Nothing) {
+                for to in AGENTS.into_iter().chain([Dialect::Converse]) {
+                    let quirks = Quirks::default();
+                    let target = Target { model: "m", max_output: None, quirks: &quirks, drop_unsupported: true };
+                    let _ = of(to).encode_request(&request, &target);
+                }
+            }
+            if let Ok(response) = of(dialect).decode_response(body.as_bytes(), &Names::default()) {
+                for to in AGENTS {
+                    of(to).encode_response(&response, &reply(Request::default(), true));
+                }
+            }
+            let mut decoder = of(dialect).decoder(Names::default());
+            let mut events = Vec::new();
+            for value in &values {
+                let _ = decoder.feed(format!("data: {value}\n\n").as_bytes(), &mut events);
+            }
+            decoder.finish(&mut events);
+            for to in AGENTS {
+                let mut encoder = of(to).encoder(reply(Request::default(), false));
+                events.iter().for_each(|event| encoder.event(event, &mut Vec::new()));
+            }
+        }
+    }
+}

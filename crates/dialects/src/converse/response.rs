@@ -78,7 +78,8 @@ pub(super) fn usage(usage: &Value) -> Option<Tokens> {
     usage.as_object()?;
     let count = |name: &str| usage[name].as_u64().unwrap_or_default();
     let details = usage["cacheDetails"].as_array().into_iter().flatten();
-    let hour = details.filter(|detail| detail["ttl"] == "1h").filter_map(|detail| detail["inputTokens"].as_u64()).sum();
+    let hour = details.filter(|detail| detail["ttl"] == "1h").filter_map(|detail| detail["inputTokens"].as_u64());
+    let hour = hour.fold(0, u64::saturating_add);
     Some(Tokens {
         input: count("inputTokens"),
         cache_read: count("cacheReadInputTokens"),

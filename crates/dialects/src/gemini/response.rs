@@ -164,12 +164,12 @@ pub(super) fn usage(usage: &Value) -> Option<Tokens> {
     let of = |name: &str, modality: &str| {
         let details = usage[name].as_array().into_iter().flatten();
         let counts = details.filter(|detail| detail["modality"] == modality);
-        counts.filter_map(|detail| detail["tokenCount"].as_u64()).sum::<u64>()
+        counts.filter_map(|detail| detail["tokenCount"].as_u64()).fold(0, u64::saturating_add)
     };
     let cached = count("cachedContentTokenCount");
     let heard = of("promptTokensDetails", "AUDIO").saturating_sub(of("cacheTokensDetails", "AUDIO"));
     let (spoken, drawn) = (of("candidatesTokensDetails", "AUDIO"), of("candidatesTokensDetails", "IMAGE"));
-    let prompt = count("promptTokenCount") + count("toolUsePromptTokenCount");
+    let prompt = count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount"));
     Some(Tokens {
         input: prompt.saturating_sub(cached).saturating_sub(heard),
         cache_read: cached,
@@ -268,7 +268,7 @@ pub(super) fn finish_reason(stop: &Stop) -> &'static str {
 pub(super) fn written_usage(tokens: &Tokens) -> Value {
     let mut usage = json!({
         "promptTokenCount": tokens.prompt(),
-        "candidatesTokenCount": tokens.completion() - tokens.reasoning,
+        "candidatesTokenCount": tokens.completion().saturating_sub(tokens.reasoning),
         "totalTokenCount": tokens.total(),
     });
     if tokens.cache_read > 0 {

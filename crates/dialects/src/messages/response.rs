@@ -162,8 +162,8 @@ pub(super) fn stop_reason(stop: &Stop) -> (&'static str, Option<&str>) {
 
 pub(super) fn written_usage(tokens: &Tokens) -> Value {
     json!({
-        "input_tokens": tokens.input + tokens.input_audio + tokens.input_image,
-        "cache_creation_input_tokens": tokens.cache_write_5m + tokens.cache_write_1h,
+        "input_tokens": tokens.input.saturating_add(tokens.input_audio).saturating_add(tokens.input_image),
+        "cache_creation_input_tokens": tokens.cache_write_5m.saturating_add(tokens.cache_write_1h),
         "cache_read_input_tokens": tokens.cache_read,
         "cache_creation": {
             "ephemeral_5m_input_tokens": tokens.cache_write_5m,
