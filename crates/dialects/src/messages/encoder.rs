@@ -263,12 +263,19 @@ impl StreamEncoder for Encoder {
             Event::Usage(tokens) => self.usage = self.usage.max(*tokens),
             Event::Stop(stop) => self.stop = stop.clone(),
             Event::End => self.end(out),
-            Event::Error { code, message } => {
-                // Anthropic's clients know errors by these types alone.
-                let known = code.ends_with("_error");
-                self.fail(if known { code } else { "api_error" }, message, out);
-            }
+            Event::Error { code, message } => self.fail(error_type(code), message, out),
         }
+    }
+}
+
+/// Anthropic's clients know errors by these types alone; some of them are worth asking again for.
+fn error_type(code: &str) -> &'static str {
+    match code {
+        "overloaded_error" | "UNAVAILABLE" | "serviceUnavailableException" | "server_overloaded" => "overloaded_error",
+        "rate_limit_error" | "rate_limit_exceeded" | "RESOURCE_EXHAUSTED" | "throttlingException" => "rate_limit_error",
+        "timeout_error" | "DEADLINE_EXCEEDED" | "modelTimeoutException" => "timeout_error",
+        "invalid_request_error" | "INVALID_ARGUMENT" | "validationException" => "invalid_request_error",
+        _ => "api_error",
     }
 }
 

@@ -441,3 +441,15 @@ fn an_agent_that_did_not_ask_sees_no_thinking_without_a_call() {
     assert_eq!(content(vec![thought.clone(), text("so")]), ["text"]);
     assert_eq!(content(vec![thought, call("1", "t", "{}")]), ["thinking", "tool_use"]);
 }
+
+#[test]
+fn an_error_in_the_middle_is_one_in_anthropics_words() {
+    let error = Event::Error { code: "throttlingException".to_owned(), message: "later".to_owned() };
+    let events = [Event::Start { id: String::new(), model: String::new() }, error, Event::End];
+
+    let frames = testing::frames(&Messages, testing::reply(Request::default()), &events);
+
+    let last =
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"later\"}}\n\n";
+    assert!(frames.ends_with(last), "{frames}");
+}
