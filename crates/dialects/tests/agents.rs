@@ -1,5 +1,7 @@
 //! What coding agents of autumn 2026 send can be put to every provider as it is.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use preloop_dialects::{
     Dialect, Quirks,
     ir::Signature,

@@ -320,9 +320,9 @@ fn usage_is_found_where_servers_put_it() {
         assert_eq!(tokens(Chat, &format!("data: {frame}\n\n")), expected, "{frame}");
     }
     // On every chunk, growing.
-    let growing: String = (1..=5)
-        .map(|n| format!("data:{{\"choices\":[],\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":{n}}}}}\n\n"))
-        .collect();
+    let growing = (1..=5).fold(String::new(), |frames, n| {
+        frames + &format!("data:{{\"choices\":[],\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":{n}}}}}\n\n")
+    });
     assert_eq!(tokens(Chat, &growing), Tokens { input: 3, output: 5, ..NONE });
     // Anthropic-compatible servers that say everything at the end.
     let late = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":0,\"output_tokens\":0}}}\n\n\

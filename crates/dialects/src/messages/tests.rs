@@ -453,3 +453,21 @@ fn an_error_in_the_middle_is_one_in_anthropics_words() {
         "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"later\"}}\n\n";
     assert!(frames.ends_with(last), "{frames}");
 }
+
+#[test]
+fn a_stream_gives_tools_their_names_and_forms_back() {
+    let names = Names {
+        renamed: vec![("list".to_owned(), "files/list".to_owned())],
+        custom: vec!["look".to_owned()],
+        ..Names::default()
+    };
+    let stream = stream().replace(r#"{\"at\":"#, r#"{\"input\":"#);
+
+    let mut collector = Collector::default();
+    for event in testing::events(&Messages, names, stream.as_bytes(), &[7]).unwrap() {
+        collector.push(event);
+    }
+
+    let parts = collector.finish().unwrap().choices.remove(0).parts;
+    assert_eq!(parts[3..], [call("toolu_1", "look", "it"), call("toolu_2", "files/list", "{}")]);
+}
