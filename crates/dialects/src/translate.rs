@@ -148,13 +148,13 @@ pub struct BadRequest {
 #[error("the provider's answer cannot be read: {0}")]
 pub struct BadAnswer(pub String);
 
-/// Reads and writes `dialect`; `None` for one that is only forwarded.
-pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
+/// Reads and writes `dialect`.
+pub fn codec(dialect: Dialect) -> &'static dyn Codec {
     match dialect {
-        Dialect::Chat => Some(&crate::chat::Chat),
-        Dialect::Responses => Some(&crate::responses::Responses),
-        Dialect::Messages => Some(&crate::messages::Messages),
-        Dialect::Gemini => Some(&crate::gemini::Gemini),
-        Dialect::Converse => Some(&crate::converse::Converse),
+        Dialect::Chat => &crate::chat::Chat,
+        Dialect::Responses => &crate::responses::Responses,
+        Dialect::Messages => &crate::messages::Messages,
+        Dialect::Gemini => &crate::gemini::Gemini,
+        Dialect::Converse => &crate::converse::Converse,
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const AGENTS: [Dialect; 4] = [Dialect::Chat, Dialect::Responses, Dialect::Messages, Dialect::Gemini];
 
 fn of(dialect: Dialect) -> &'static dyn Codec {
-    codec(dialect).unwrap()
+    codec(dialect)
 }
 
 /// Carries nothing: what is said here needs no signature.

@@ -141,7 +141,7 @@ fn codex_is_understood_namespaces_and_all() {
 #[test]
 fn a_tool_that_only_its_provider_runs_is_refused_elsewhere_or_left_out_on_demand() {
     let request = decoded(&codex_request());
-    let chat = crate::translate::codec(Dialect::Chat).unwrap();
+    let chat = crate::translate::codec(Dialect::Chat);
     assert_eq!(testing::encoded(chat, &request, "m").unwrap_err().field, "tools[2] (web_search)");
     let anyway = testing::encoded_anyway(chat, &request, "m").unwrap();
     assert_eq!(body_of(&anyway)["tools"].as_array().unwrap().len(), 2);
@@ -180,7 +180,7 @@ fn what_is_stored_elsewhere_is_refused_by_name() {
     let stored = json!({"previous_response_id": "resp_1", "input": [
         {"type": "function_call_output", "call_id": "y", "output": "ok"}]});
     let searched = json!({"input": [{"type": "web_search_call", "id": "ws_1", "status": "completed"}]});
-    let chat = crate::translate::codec(Dialect::Chat).unwrap();
+    let chat = crate::translate::codec(Dialect::Chat);
     assert_eq!(testing::encoded(chat, &decoded(&stored), "m").unwrap_err().field, "previous_response_id");
     assert_eq!(testing::encoded(chat, &decoded(&searched), "m").unwrap_err().field, "input[0] (web_search_call)");
 }

@@ -72,11 +72,11 @@ impl Cell {
     }
 
     fn agent(&self) -> &'static dyn Codec {
-        codec(self.agent).unwrap()
+        codec(self.agent)
     }
 
     fn provider(&self) -> &'static dyn Codec {
-        codec(self.provider).unwrap()
+        codec(self.provider)
     }
 
     fn read(&self, body: &Value) -> Request {

@@ -87,8 +87,7 @@ impl Gateway {
         };
 
         let reply = self.reply(asked, &translated).await?;
-        let codecs = translate::codec(dialect).zip(translate::codec(agent));
-        let (from, to) = codecs.ok_or_else(|| Failure::new(500, "internal", "a codec is missing"))?;
+        let (from, to) = (translate::codec(dialect), translate::codec(agent));
         if asked.streams() {
             let kind = if asked.delivery() == Delivery::Array { "application/json" } else { "text/event-stream" };
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

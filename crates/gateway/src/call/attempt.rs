@@ -24,7 +24,7 @@ use crate::{
     Gateway,
     failure::Failure,
     models,
-    providers::{self, Fault, Outgoing, Profile, Provider, Retry, Upstream},
+    providers::{self, Fault, Outgoing, Profile, Retry, Upstream},
 };
 
 /// Longest wait for the head of an answer.
@@ -96,7 +96,7 @@ pub(super) async fn prepare(gateway: &Gateway, asked: &Asked<'_>, model: &Arc<Mo
     let (body, translated) = if dialect == agent {
         (forwarded(asked, model, &upstream), None)
     } else {
-        let (body, translated) = translated(gateway, asked, model, provider, dialect).await?;
+        let (body, translated) = translated(gateway, asked, model, dialect).await?;
         (vec![body], Some(translated))
     };
     let profile = provider.profile();
@@ -122,14 +122,11 @@ async fn translated(
     gateway: &Gateway,
     asked: &Asked<'_>,
     model: &Model,
-    provider: &dyn Provider,
     dialect: Dialect,
 ) -> Result<(Bytes, Translated), Failure> {
     let unsupported =
         |field: Option<String>, why: String| Failure { param: field, ..Failure::new(400, "unsupported_feature", why) };
-    let (Some(from), Some(to)) = (translate::codec(asked.ask.dialect), translate::codec(dialect)) else {
-        return Err(unsupported(None, format!("`{}` speaks another API than this one", provider.profile().title)));
-    };
+    let (from, to) = (translate::codec(asked.ask.dialect), translate::codec(dialect));
     let carrier = gateway.carrier(asked.who.account).await?;
     let mut request = from
         .decode_request(&asked.body, &*carrier)
