@@ -37,11 +37,11 @@ impl Carrier for Nothing {
 
 /// Warnings of each provider for what `agent` sends.
 fn put_to_all(agent: Dialect, body: &Value) -> Vec<(Dialect, Vec<String>)> {
-    let request = codec(agent).unwrap().decode_request(body.to_string().as_bytes(), &Nothing).unwrap();
+    let request = codec(agent).decode_request(body.to_string().as_bytes(), &Nothing).unwrap();
     let quirks = Quirks::default();
     let put = |(provider, model)| {
         let target = Target { model, max_output: Some(64000), quirks: &quirks, drop_unsupported: false };
-        let encoded = codec(provider).unwrap().encode_request(&request, &target);
+        let encoded = codec(provider).encode_request(&request, &target);
         let encoded = encoded.unwrap_or_else(|refused| panic!("{agent:?} to {provider:?}: {refused}"));
         let body = String::from_utf8(encoded.body).unwrap();
         assert!(body.contains("echo it") && body.contains("echoed"), "{agent:?} to {provider:?}: {body}");
