@@ -1,6 +1,9 @@
 //! `/api/v1/auth/users/me`, `/api/v1/account/defaults` and `/api/v1/account/model-settings`.
 
-use preloop_types::config::{Capture, OnUnpriced, RuleAction};
+use preloop_types::{
+    Guardrails,
+    config::{Capture, OnUnpriced, RuleAction},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -83,6 +86,9 @@ pub struct ModelSettings {
     pub capture: Capture,
     /// Minutes of silence after which a run of an agent is over, where nothing else tells; 0 is never.
     pub session_idle_minutes: u32,
+    /// What is looked for in what agents say to models, and models answer.
+    #[schema(value_type = Object)]
+    pub guardrails: Guardrails,
 }
 
 /// Changes what holds for all model traffic. What is absent stays.
@@ -106,4 +112,8 @@ pub struct UpdateModelSettings {
     /// Minutes of silence after which a run of an agent is over; 0 is never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_idle_minutes: Option<u32>,
+    /// What is looked for in model traffic; replaces all rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub guardrails: Option<Guardrails>,
 }

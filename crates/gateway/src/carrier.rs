@@ -27,6 +27,11 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 const KEPT_BYTES_IN_ALL: usize = 32 * 1024 * 1024;
 const KEPT_FOR: Duration = Duration::from_hours(24);
 
+/// Whether `body` may hold something only its own sealer can open: no provider knows what to do with it.
+pub(crate) fn is_carried_in(body: &[u8]) -> bool {
+    memchr::memmem::find(body, PREFIX.as_bytes()).is_some()
+}
+
 /// Carries for the agents of one account.
 pub(crate) struct AccountCarrier {
     account: AccountId,

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use dashmap::DashMap;
 use preloop_dialects::translate::Carrier;
 use preloop_egress::Egress;
-use preloop_govern::Governor;
+use preloop_govern::{Governor, Snapshot};
 use preloop_types::{AccountId, Model, Timestamp};
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     call::{Breakers, Client, Natives, policy},
     carrier::{AccountCarrier, Kept},
     failure::Failure,
+    guard::Guard,
     providers::{Authorizer, Secrets},
     secrets::OpenSecrets,
 };
@@ -29,6 +31,7 @@ struct Parts {
     breakers: Breakers,
     natives: Arc<Natives>,
     answers: Arc<Answers>,
+    guards: DashMap<AccountId, (u64, Option<Arc<Guard>>)>,
 }
 
 impl Gateway {
@@ -47,6 +50,7 @@ impl Gateway {
             breakers: Breakers::default(),
             natives: Arc::default(),
             answers: Arc::default(),
+            guards: DashMap::new(),
         })))
     }
 
@@ -68,6 +72,24 @@ impl Gateway {
 
     pub(crate) fn answers(&self) -> &Arc<Answers> {
         &self.0.answers
+    }
+
+    /// What is looked for in the account's model traffic; `None` is nothing.
+    pub(crate) fn guard(&self, account: AccountId, snapshot: &Snapshot) -> Result<Option<Arc<Guard>>, Failure> {
+        let guardrails = &snapshot.model_settings.guardrails;
+        if guardrails.rules.is_empty() {
+            return Ok(None);
+        }
+        if let Some(compiled) = self.0.guards.get(&account).filter(|compiled| compiled.0 == snapshot.version) {
+            return Ok(compiled.1.clone());
+        }
+        let compiled = Guard::compile(guardrails).map_err(|error| {
+            tracing::error!(%error, "an account's guardrails cannot be used");
+            Failure::new(403, "content_blocked", "the guardrails of this account cannot be used, so nothing may pass")
+        })?;
+        let compiled = compiled.map(Arc::new);
+        self.0.guards.insert(account, (snapshot.version, compiled.clone()));
+        Ok(compiled)
     }
 
     pub(crate) fn authorizer(&self) -> &Authorizer {

@@ -6,7 +6,7 @@ use preloop_dialects::{
     usage::{Reading, Said},
 };
 use preloop_gateway::capture::{Conversation, bytes_of_answer, conversation};
-use preloop_types::Capture;
+use preloop_types::config::Capture;
 use serde_json::{Value, json};
 
 fn kept(capture: Capture, dialect: Dialect, body: &Value) -> Conversation {

@@ -18,7 +18,8 @@ row! {
 
 row! {
     struct ModelSettingsRow {
-        model_traffic: bool, allowed_models: String, on_unpriced: String, capture: String, session_idle_minutes: i64,
+        model_traffic: bool, allowed_models: String, on_unpriced: String, capture: String,
+        session_idle_minutes: i64, guardrails: String,
     }
 }
 
@@ -55,6 +56,7 @@ impl View<'_> {
             on_unpriced: word(OnUnpriced::parse, &row.on_unpriced)?,
             capture: word(Capture::parse, &row.capture)?,
             session_idle_minutes: small(row.session_idle_minutes)?,
+            guardrails: from_json(&row.guardrails)?,
         })
     }
 
@@ -104,11 +106,11 @@ impl Tx<'_> {
         self.config_changed();
         let account = self.account().0;
         let sql = "INSERT INTO account_models \
-                   (account_id, model_traffic, allowed_models, on_unpriced, capture, session_idle_minutes) \
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id) DO UPDATE SET \
+                   (account_id, model_traffic, allowed_models, on_unpriced, capture, session_idle_minutes, \
+                   guardrails) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (account_id) DO UPDATE SET \
                    model_traffic = excluded.model_traffic, allowed_models = excluded.allowed_models, \
                    on_unpriced = excluded.on_unpriced, capture = excluded.capture, \
-                   session_idle_minutes = excluded.session_idle_minutes";
+                   session_idle_minutes = excluded.session_idle_minutes, guardrails = excluded.guardrails";
         execute!(
             self.conn,
             sql,
@@ -117,7 +119,8 @@ impl Tx<'_> {
             json(&settings.allowed_models)?,
             settings.on_unpriced.as_str(),
             settings.capture.as_str(),
-            i64::from(settings.session_idle_minutes)
+            i64::from(settings.session_idle_minutes),
+            json(&settings.guardrails)?
         )?;
         Ok(())
     }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    AgentId, Hash, KeyId, ModelPattern, RateLimit, RuleId, ServerId, Timestamp, ToolConfigId, ToolId, UserId,
-    WorkflowId,
+    AgentId, Guardrails, Hash, KeyId, ModelPattern, RateLimit, RuleId, ServerId, Timestamp, ToolConfigId, ToolId,
+    UserId, WorkflowId,
 };
 
 /// An upstream MCP server.
@@ -490,6 +490,8 @@ pub struct AccountModelSettings {
     pub capture: Capture,
     /// A session without a call for so many minutes is over, where nothing but silence tells; 0 is never.
     pub session_idle_minutes: u32,
+    /// What is looked for in what agents say to models, and models answer.
+    pub guardrails: Guardrails,
 }
 
 impl Default for AccountModelSettings {
@@ -498,8 +500,9 @@ impl Default for AccountModelSettings {
             model_traffic: true,
             allowed_models: Vec::new(),
             on_unpriced: OnUnpriced::Deny,
-            capture: Capture::Metadata,
+            capture: Capture::Off,
             session_idle_minutes: 720,
+            guardrails: Guardrails::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is looked for in model traffic, and how much of it is kept.
+//! What is looked for in model traffic.
 
 use serde::{Deserialize, Serialize};
 
@@ -97,19 +97,4 @@ pub enum OnTimeout {
     Deny,
     /// It passes.
     Allow,
-}
-
-/// How much of a conversation is kept with the record of a call. Kept text is sealed, and freed of secrets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Capture {
-    /// Nothing.
-    Off,
-    /// Roles, lengths and kinds of what was said.
-    Metadata,
-    /// The beginning of each new message.
-    #[default]
-    Preview,
-    /// New messages whole, up to a bound for the call.
-    Full,
 }

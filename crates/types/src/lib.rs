@@ -30,7 +30,7 @@ pub use call::{CallOutcome, OutcomeStatus, PROMPTS_GET, RESOURCES_READ, ToolCall
 pub use canonical::{CanonicalError, canonical_json, unambiguous};
 pub use decision::{Decision, DecisionSource, RuleRef, Verdict};
 pub use entry::{Entry, EntryKind, Subject};
-pub use guardrail::{Capture, Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
+pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
 pub use hash::Hash;
 pub use id::{
     AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, IdError, KeyId, ModelId, PriceId, RuleId, ServerId,

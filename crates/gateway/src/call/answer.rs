@@ -7,32 +7,31 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 use preloop_dialects::{
     Dialect,
     error::Framing,
+    ir,
     translate::{self, Reply},
-    usage::{Meter, Reading, UsageChunkFilter},
+    usage::{Meter, UsageChunkFilter},
 };
 use preloop_govern::ModelPermit;
-use preloop_types::{Model, ModelOutcome, ModelStatus, NanoUsd, Tokens};
-use tokio::time::timeout;
+use preloop_types::{GuardrailSide, Model, ModelOutcome, ModelStatus, NanoUsd, Tokens};
 
 use super::{
     Asked, Stake,
-    attempt::{Answer, Prepared, Translated},
+    attempt::{Answer, Prepared, Translated, Work},
+    whole,
 };
 use crate::{
     Gateway,
     cache::{Cached, Copy, Wish},
+    capture,
     failure::Failure,
+    guard::StreamGuard,
     providers::{self, Delivery},
-    relay::{Relay, Relaying, Settlement, Spending, Translation, Way, stop_word},
+    relay::{Relay, Relaying, Settlement, Spending, Translation, Way},
 };
 
-/// Longest answer that is translated as a whole, and longest wait for it.
-const WHOLE_BYTES_MAX: usize = 64 * 1024 * 1024;
-const WHOLE_WITHIN: Duration = Duration::from_mins(10);
 /// Longest warning in a header.
 const WARNING_BYTES_MAX: usize = 256;
 
@@ -45,15 +44,14 @@ impl Gateway {
         answer: Answer,
         stake: Stake,
         permit: ModelPermit,
-        attempts: u32,
     ) -> Result<Response, Failure> {
+        let Prepared { dialect, translated, model, .. } = prepared;
         let status = answer.response.status();
         let mut headers = providers::answer_headers(answer.response.headers());
         if let Some(kind) = answer.response.headers().get(header::CONTENT_TYPE) {
             headers.insert(header::CONTENT_TYPE, kind.clone());
         }
-        let warnings = prepared.translated.as_ref().map_or(&[][..], |translated| &translated.warnings);
-        describe(&mut headers, &permit, warnings);
+        describe(&mut headers, &permit, translated.as_ref().map_or(&[][..], |translated| &translated.warnings));
         let limits = Spending {
             reserved: permit.reserved(),
             output_tokens: stake.exposure.map(|exposure| exposure.output_tokens),
@@ -63,58 +61,72 @@ impl Gateway {
             price: stake.price,
             prompt_bytes: asked.facts.text_bytes,
             http_status: status.as_u16(),
-            attempts,
+            attempts: answer.attempts,
             sent: answer.sent,
             first_byte: None,
             response_bytes: 0,
-            natives: (prepared.dialect == Dialect::Responses).then(|| self.natives().clone()),
+            natives: (dialect == Dialect::Responses).then(|| self.natives().clone()),
+            captured: asked.captured(),
         };
-        let Prepared { dialect, translated, model, .. } = prepared;
+        let kept = capture::bytes_of_answer(asked.capture);
+        let looked = asked.guard.as_ref().filter(|guard| guard.looks_at(GuardrailSide::Response));
         let body = answer.response.into_body();
-        let agent = asked.ask.dialect;
-        let streams = is_stream(asked, &headers);
-        let drain = Duration::from_secs(u64::from(model.settings.drain_seconds.unwrap_or(0)));
-        let copy = self.copy(asked, &model, &headers);
-        let Some(translated) = translated else {
-            let filtered = agent == Dialect::Chat && asked.streams() && !asked.facts.include_usage;
-            let way = Way::Same {
-                meter: Box::new(Meter::new(dialect, asked.operation)),
-                filter: filtered.then(UsageChunkFilter::new),
-            };
-            let framing = streams.then(|| framing(asked.delivery()));
-            let relay = Relay::new(body, Relaying { agent, framing, way, limits, drain, copy }, settlement);
-            return Ok((status, headers, Body::new(relay)).into_response());
+        let streams = match &translated {
+            None => is_stream(asked, &headers),
+            Some(_) => asked.streams(),
         };
-
-        let reply = self.reply(asked, &translated).await?;
-        let (from, to) = (translate::codec(dialect), translate::codec(agent));
-        if asked.streams() {
-            let kind = if asked.delivery() == Delivery::Array { "application/json" } else { "text/event-stream" };
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-            let way = Way::Translated(Box::new(Translation::new(from.decoder(translated.names), to.encoder(reply))));
-            let framing = Some(framing(asked.delivery()));
-            let relay = Relay::new(body, Relaying { agent, framing, way, limits, drain, copy }, settlement);
-            return Ok((StatusCode::OK, headers, Body::new(relay)).into_response());
+        if !streams || (looked.is_some() && asked.delivery() == Delivery::Array) {
+            // A translated or guarded document is read before any of it goes on.
+            if let Some(Translated { work, .. }) = translated {
+                let between = (dialect, asked.ask.dialect);
+                let written = match work {
+                    Work::Generate { request, names } => {
+                        let reply = self.reply(asked, &request).await?;
+                        let rewrite = |read: &[u8]| whole::answer(read, between, &names, &reply);
+                        whole::translated(body, settlement, rewrite, looked).await?
+                    }
+                    Work::Embed(ask) => {
+                        let model = asked.model().unwrap_or_default();
+                        let rewrite = |read: &[u8]| whole::vectors(read, between, &ask, model);
+                        whole::translated(body, settlement, rewrite, None).await?
+                    }
+                };
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                return Ok((StatusCode::OK, headers, written).into_response());
+            }
+            if let Some(guard) = looked {
+                let meter = metered(dialect, asked, kept);
+                return whole::checked(body, settlement, *meter, guard, (status, headers)).await;
+            }
         }
 
-        let read = timeout(WHOLE_WITHIN, Limited::new(body, WHOLE_BYTES_MAX).collect()).await;
-        let whole = match read {
-            Ok(Ok(whole)) => whole.to_bytes(),
-            _ => return Err(unreadable(settlement, "the answer broke off, or was too long")),
+        let copy = self.copy(asked, &model, &headers);
+        let way = match translated {
+            None => {
+                let filtered = asked.ask.dialect == Dialect::Chat && asked.streams() && !asked.facts.include_usage;
+                let filter = filtered.then(UsageChunkFilter::new);
+                Way::Same { meter: metered(dialect, asked, kept), filter }
+            }
+            Some(Translated { work: Work::Embed(_), .. }) => {
+                return Err(Failure::new(400, "unsupported_feature", "embeddings are not streamed"));
+            }
+            Some(Translated { work: Work::Generate { request, names }, .. }) => {
+                stream_headers(&mut headers, asked.delivery());
+                let encoder = translate::codec(asked.ask.dialect).encoder(self.reply(asked, &request).await?);
+                let decoder = translate::codec(dialect).decoder(names);
+                Way::Translated(Box::new(Translation::new(decoder, encoder, kept)))
+            }
         };
-        let response = match from.decode_response(&whole, &translated.names) {
-            Ok(response) => response,
-            Err(bad) => return Err(unreadable(settlement, &bad.0)),
+        let relaying = Relaying {
+            agent: asked.ask.dialect,
+            framing: streams.then(|| framing(asked.delivery())),
+            way,
+            limits,
+            drain: Duration::from_secs(u64::from(model.settings.drain_seconds.unwrap_or(0))),
+            copy,
+            guard: looked.map(|guard| Box::new(StreamGuard::new(guard.clone()))),
         };
-        let written = to.encode_response(&response, &reply);
-        let mut settlement = settlement;
-        settlement.first_byte = Some(settlement.sent.elapsed());
-        settlement.response_bytes = written.len() as u64;
-        settlement.settle(ModelStatus::Succeeded, reading(&response, whole.len()), None);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok((StatusCode::OK, headers, written).into_response())
+        Ok((status, headers, Body::new(Relay::new(body, relaying, settlement))).into_response())
     }
 
     /// Where the answer is kept for requests like this one, if its model wants that.
@@ -129,12 +141,12 @@ impl Gateway {
         self.answers().find(&asked.identity(model), Duration::from_secs(age.into()))
     }
 
-    async fn reply(&self, asked: &Asked<'_>, translated: &Translated) -> Result<Reply, Failure> {
+    async fn reply(&self, asked: &Asked<'_>, request: &Arc<ir::Request>) -> Result<Reply, Failure> {
         Ok(Reply {
             model: asked.model().unwrap_or_default().to_owned(),
             id: asked.id.0.simple().to_string(),
             created: self.now().micros() / 1_000_000,
-            request: translated.request.clone(),
+            request: request.clone(),
             carrier: self.carrier(asked.who.account).await?,
             sse: asked.delivery() != Delivery::Array,
         })
@@ -170,25 +182,19 @@ const fn framing(delivery: Delivery) -> Framing {
     }
 }
 
-fn reading(response: &preloop_dialects::ir::Response, bytes: usize) -> Reading {
-    let stop = response.choices.first().map(|choice| stop_word(&choice.stop).to_owned());
-    Reading {
-        tokens: response.usage,
-        model: Some(response.model.clone()).filter(|model| !model.is_empty()),
-        response_id: Some(response.id.clone()).filter(|id| !id.is_empty()),
-        stop,
-        complete: true,
-        output_bytes: bytes as u64,
-        ..Reading::default()
-    }
+fn metered(dialect: Dialect, asked: &Asked<'_>, kept: Option<usize>) -> Box<Meter> {
+    let meter = Meter::new(dialect, asked.operation);
+    Box::new(match kept {
+        Some(bytes) => meter.keeping(bytes),
+        None => meter,
+    })
 }
 
-fn unreadable(mut settlement: Settlement, why: &str) -> Failure {
-    settlement.http_status = 502;
-    let failure = Failure::new(502, "upstream_protocol", format!("the provider's answer cannot be used: {why}"));
-    let told = Some((failure.code.to_string(), failure.message.clone()));
-    settlement.settle(ModelStatus::UpstreamError, Reading::default(), told);
-    failure
+fn stream_headers(headers: &mut HeaderMap, delivery: Delivery) {
+    let kind = if delivery == Delivery::Array { "application/json" } else { "text/event-stream" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 }
 
 /// What the agent's owner may want to know of the call.

@@ -10,9 +10,10 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use preloop_dialects::{
-    Dialect, ir,
-    scan::Edits,
-    translate::{self, Names, Target},
+    Dialect, Operation, embeddings,
+    ir::{self, Unsupported},
+    scan::{self, Edits},
+    translate::{self, BadRequest, Names, Target},
 };
 use preloop_egress::{Chunks, LeanClient, Policy};
 use preloop_govern::ModelPermit;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use super::Asked;
 use crate::{
     Gateway,
+    carrier::is_carried_in,
     failure::Failure,
     models,
     providers::{self, Fault, Outgoing, Profile, Retry, Upstream},
@@ -50,15 +52,23 @@ pub(super) struct Prepared {
 }
 
 pub(super) struct Translated {
-    pub(super) request: Arc<ir::Request>,
-    pub(super) names: Names,
+    pub(super) work: Work,
+    /// What was changed or left out.
     pub(super) warnings: Vec<String>,
+}
+
+/// What was asked for, in no dialect.
+pub(super) enum Work {
+    Generate { request: Arc<ir::Request>, names: Names },
+    Embed(embeddings::Ask),
 }
 
 /// A provider's answer that is none of its refusals.
 pub(super) struct Answer {
     pub(super) response: Response<Incoming>,
     pub(super) sent: Instant,
+    /// How often a provider was asked until then.
+    pub(super) attempts: u32,
 }
 
 /// A model that did not answer.
@@ -93,11 +103,13 @@ pub(super) async fn prepare(gateway: &Gateway, asked: &Asked<'_>, model: &Arc<Mo
         tracing::warn!(model = %model.alias, %error, "a model cannot be asked as it is configured");
         Failure::from(&error)
     })?;
-    let (body, translated) = if dialect == agent {
+    // What another provider sealed for this agent is only ours to open.
+    let carried = asked.operation == Operation::Generate && agent != Dialect::Chat && is_carried_in(&asked.body);
+    let (body, translated) = if dialect == agent && !carried {
         (forwarded(asked, model, &upstream), None)
     } else {
         let (body, translated) = translated(gateway, asked, model, dialect).await?;
-        (vec![body], Some(translated))
+        (edited(body, dialect, asked.operation, &upstream)?, Some(translated))
     };
     let profile = provider.profile();
     Ok(Prepared { model: model.clone(), profile, dialect, upstream, method: asked.method.clone(), body, translated })
@@ -124,14 +136,11 @@ async fn translated(
     model: &Model,
     dialect: Dialect,
 ) -> Result<(Bytes, Translated), Failure> {
-    let unsupported =
-        |field: Option<String>, why: String| Failure { param: field, ..Failure::new(400, "unsupported_feature", why) };
-    let (from, to) = (translate::codec(asked.ask.dialect), translate::codec(dialect));
-    let carrier = gateway.carrier(asked.who.account).await?;
-    let mut request = from
-        .decode_request(&asked.body, &*carrier)
-        .map_err(|bad| Failure { param: bad.field, ..Failure::new(400, "invalid_body", bad.why) })?;
-    request.stream = asked.streams();
+    let unsupported = |error: Unsupported| {
+        let why = error.to_string();
+        Failure { param: Some(error.field), ..Failure::new(400, "unsupported_feature", why) }
+    };
+    let bad = |bad: BadRequest| Failure { param: bad.field, ..Failure::new(400, "invalid_body", bad.why) };
     let quirks = providers::quirks(model).map_err(|error| Failure::from(&error))?;
     let target = Target {
         model: &model.identifier,
@@ -139,10 +148,27 @@ async fn translated(
         quirks: &quirks,
         drop_unsupported: model.settings.on_unsupported == OnUnsupported::Drop,
     };
-    let encoded =
-        to.encode_request(&request, &target).map_err(|bad| unsupported(Some(bad.field.clone()), bad.to_string()))?;
-    let translated = Translated { request: Arc::new(request), names: encoded.names, warnings: encoded.warnings };
-    Ok((encoded.body.into(), translated))
+    if asked.operation == Operation::Embed {
+        let ask = embeddings::decode_request(asked.ask.dialect, &asked.body).map_err(bad)?;
+        let (body, warnings) = embeddings::encode_request(dialect, &ask, &target).map_err(unsupported)?;
+        return Ok((body.into(), Translated { work: Work::Embed(ask), warnings }));
+    }
+    let carrier = gateway.carrier(asked.who.account).await?;
+    let mut request = translate::codec(asked.ask.dialect).decode_request(&asked.body, &*carrier).map_err(bad)?;
+    request.stream = asked.streams();
+    let encoded = translate::codec(dialect).encode_request(&request, &target).map_err(unsupported)?;
+    let work = Work::Generate { request: Arc::new(request), names: encoded.names };
+    Ok((encoded.body.into(), Translated { work, warnings: encoded.warnings }))
+}
+
+/// A translated body, but for what the provider wants otherwise.
+fn edited(body: Bytes, dialect: Dialect, operation: Operation, upstream: &Upstream) -> Result<Vec<Bytes>, Failure> {
+    let edits = &upstream.edits;
+    if edits.members.is_empty() && edits.remove.is_empty() {
+        return Ok(vec![body]);
+    }
+    let facts = scan::read(dialect, operation, &body).map_err(|bad| Failure::new(500, "internal", bad.why))?;
+    Ok(facts.rewrite(&body, &Edits { members: &edits.members, remove: edits.remove, ..Edits::default() }))
 }
 
 /// Asks until there is an answer or no use in asking again. Nothing of an answer has been seen before.
@@ -156,7 +182,8 @@ pub(super) async fn send(
     loop {
         *attempts += 1;
         let refused = match once(gateway, prepared, permit).await {
-            Ok(answer) => {
+            Ok(mut answer) => {
+                answer.attempts = *attempts;
                 gateway.breakers().succeeded(prepared.model.id);
                 return Ok(answer);
             }
@@ -202,7 +229,7 @@ async fn once(gateway: &Gateway, prepared: &Prepared, permit: &ModelPermit) -> R
         if is_page(response.headers()) {
             return Err(refused(Fault::of_protocol(profile, "it answered with a web page")));
         }
-        return Ok(Answer { response, sent });
+        return Ok(Answer { response, sent, attempts: 0 });
     }
     let (head, body) = response.into_parts();
     let body = timeout(FIRST_BYTE_WITHIN, Limited::new(body, REFUSAL_BYTES_MAX).collect()).await;

@@ -7,6 +7,7 @@ mod count;
 mod native;
 mod plan;
 mod signals;
+mod whole;
 
 use std::sync::Arc;
 
@@ -19,15 +20,20 @@ use preloop_dialects::{
     translate::BadRequest,
 };
 use preloop_govern::{ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind, Snapshot};
-use preloop_types::{CallId, CostBound, Exposure, Hash, Model, ModelCall, ModelOutcome, ModelStatus, Principal};
+use preloop_types::{
+    CallId, CostBound, Exposure, GuardrailSide, Hash, Model, ModelCall, ModelOutcome, ModelStatus, Principal,
+    config::Capture,
+};
 use serde_json::Value;
 
 use crate::{
     Gateway,
     failure::Failure,
+    guard::{Guard, Outcome},
     models::{self, Unresolved},
     pricing::{self, Price},
     providers::{Class, Delivery, Fault},
+    relay::Captured,
     serve::{Ask, InPath},
 };
 
@@ -47,6 +53,8 @@ pub(crate) struct Asked<'r> {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) body: Bytes,
     pub(crate) facts: Facts,
+    pub(crate) guard: Option<Arc<Guard>>,
+    pub(crate) capture: Capture,
 }
 
 impl Asked<'_> {
@@ -65,6 +73,34 @@ impl Asked<'_> {
         match self.delivery() {
             Delivery::Array if dialect != self.ask.dialect => Delivery::Events,
             delivery => delivery,
+        }
+    }
+
+    /// The request, where some of the conversation is kept.
+    fn captured(&self) -> Option<Captured> {
+        let kept = self.capture != Capture::Off && self.operation == Operation::Generate;
+        kept.then(|| Captured { capture: self.capture, dialect: self.ask.dialect, body: self.body.clone() })
+    }
+
+    /// Has the request looked through; the error is why it may not go on.
+    fn pass_guard(&mut self) -> Result<(), String> {
+        let Some(guard) = self.guard.as_ref().filter(|guard| guard.looks_at(GuardrailSide::Request)) else {
+            return Ok(());
+        };
+        let checked = guard.request(self.ask.dialect, &self.body);
+        for finding in &checked.findings {
+            tracing::warn!(call = %self.id, rule = %finding.rule, kind = finding.kind, "a guardrail found something");
+        }
+        match checked.outcome {
+            Outcome::Pass => Ok(()),
+            Outcome::Redacted(body) => {
+                self.body = body.into();
+                Ok(())
+            }
+            Outcome::Ask { .. } => {
+                Err("a guardrail wants a person to decide, which model calls cannot wait for".to_owned())
+            }
+            Outcome::Refuse(why) => Err(why),
         }
     }
 
@@ -135,22 +171,26 @@ impl Gateway {
     ) -> Result<Response, Failure> {
         let Received { id, ask, method, headers, body } = received;
         let client = signals::client(headers).map(Arc::from);
-        let (facts, bad) = match scan::read(ask.dialect, operation, &body) {
-            Ok(facts) => (facts, None),
-            Err(bad) => (Facts::default(), Some(bad)),
-        };
-        let mut asked = Asked { id, who, ask, operation, in_path, method, headers, client, body, facts };
-        if let Some(BadRequest { field, why }) = bad {
-            let refused = self.refuse(&asked, None, ModelRefusalKind::InvalidBody, why).await;
-            return Err(Failure { param: field, ..refused });
+        let snapshot = self.governor().snapshot(who.account).await.map_err(|error| unavailable(&error))?;
+        let guard = self.guard(who.account, &snapshot)?;
+        let (facts, capture) = (Facts::default(), snapshot.model_settings.capture);
+        let mut asked =
+            Asked { id, who, ask, operation, in_path, method, headers, client, body, facts, guard, capture };
+        if let Err(why) = asked.pass_guard() {
+            return Err(self.refuse(&asked, None, ModelRefusalKind::ContentBlocked, why).await);
+        }
+        match scan::read(ask.dialect, operation, &asked.body) {
+            Ok(facts) => asked.facts = facts,
+            Err(BadRequest { field, why }) => {
+                let refused = self.refuse(&asked, None, ModelRefusalKind::InvalidBody, why).await;
+                return Err(Failure { param: field, ..refused });
+            }
         }
         let signal = signals::session_signal(ask.dialect, headers, &asked.facts, asked.client.as_deref());
         match self.governor().sessions().bind(&asked.who, &signal).await {
             Ok(who) => asked.who = who,
             Err(refused) => return Err(self.refuse(&asked, None, refused.kind(), refused.to_string()).await),
         }
-        let snapshot = self.governor().snapshot(asked.who.account).await;
-        let snapshot = snapshot.map_err(|error| unavailable(&error))?;
         let model = match models::resolve(&snapshot.models, asked.model()) {
             Ok(resolved) => resolved.model,
             Err(unresolved) => {
@@ -203,7 +243,7 @@ impl Gateway {
             }
             match self.ask_one(asked, candidate, &permit, &mut attempts).await {
                 Ok((prepared, answer)) => {
-                    return self.answered(asked, prepared, answer, stake, permit, attempts).await;
+                    return self.answered(asked, prepared, answer, stake, permit).await;
                 }
                 Err(failure) => {
                     let goes_on = failure.falls_back;

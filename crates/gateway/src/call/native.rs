@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::Response;
 use preloop_dialects::{Dialect, Operation, scan::Facts};
-use preloop_types::{AccountId, CostBound, Exposure, Model, ModelCall, ModelId, NanoUsd, Principal};
+use preloop_types::{AccountId, CostBound, Exposure, Model, ModelCall, ModelId, NanoUsd, Principal, config::Capture};
 
 use super::{Asked, Received, Stake, signals, unavailable};
 use crate::{Gateway, failure::Failure, providers, serve::InPath};
@@ -90,6 +90,8 @@ impl Gateway {
             client,
             body,
             facts: Facts::default(),
+            guard: None,
+            capture: Capture::Off,
         };
         let stake = Stake { price: None, exposure: Some(Exposure::default()), bound: CostBound::AtMost(NanoUsd::ZERO) };
         let call = ModelCall { operation: "native", ..asked.call(model, &stake) };

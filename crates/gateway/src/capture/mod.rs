@@ -12,7 +12,7 @@ use preloop_dialects::{
     translate::BadRequest,
     usage::{Reading, Said},
 };
-use preloop_types::Capture;
+use preloop_types::config::Capture;
 use serde::Serialize;
 use turn::Words;
 

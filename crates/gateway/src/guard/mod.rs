@@ -20,7 +20,7 @@ use preloop_dialects::{
     texts::{self, Text},
 };
 use preloop_types::{GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
-pub use stream::StreamGuard;
+pub use stream::{Stopped, StreamGuard};
 
 /// The rules of an account, ready to be applied.
 #[derive(Debug)]
@@ -77,6 +77,21 @@ pub enum Outcome {
     },
     /// It is refused, with this message for the agent.
     Refuse(String),
+}
+
+/// Most rules of an account.
+const RULES_MAX: usize = 100;
+
+/// Whether an account's rules can be used; for the moment a person saves them.
+pub fn check(guardrails: &Guardrails) -> Result<(), String> {
+    if guardrails.rules.len() > RULES_MAX {
+        return Err(format!("`guardrails` has more than {RULES_MAX} rules"));
+    }
+    if let Some(rule) = guardrails.rules.iter().find(|rule| rule.action == GuardrailAction::Ask) {
+        let name = &rule.name;
+        return Err(format!("guardrail `{name}`: model calls cannot wait for a person yet; use `deny` or `redact`"));
+    }
+    Guard::compile(guardrails).map(drop).map_err(|error| error.to_string())
 }
 
 impl Guard {

@@ -27,10 +27,13 @@ use preloop_types::{ModelStatus, NanoUsd};
 use tokio::time::{Instant, Sleep, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-pub(crate) use settlement::Settlement;
+pub(crate) use settlement::{Captured, Settlement};
 pub(crate) use way::{Translation, Way, stop_word};
 
-use crate::cache::Copy;
+use crate::{
+    cache::Copy,
+    guard::{Stopped, StreamGuard},
+};
 
 /// Longest silence within an answer.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
@@ -55,6 +58,7 @@ pub(crate) struct Relay {
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     drain: Duration,
     copy: Option<Copy>,
+    guard: Option<Box<StreamGuard>>,
     broken: bool,
 }
 
@@ -81,6 +85,8 @@ pub(crate) struct Relaying {
     pub(crate) drain: Duration,
     /// Where the answer is kept, if it is.
     pub(crate) copy: Option<Copy>,
+    /// What looks the answer through.
+    pub(crate) guard: Option<Box<StreamGuard>>,
 }
 
 /// The provider broke off an answer that is one document: the agent must not take it for whole.
@@ -111,7 +117,7 @@ impl Cut {
 
 impl Relay {
     pub(crate) fn new(upstream: Incoming, relaying: Relaying, settlement: Settlement) -> Self {
-        let Relaying { agent, framing, way, limits, drain, copy } = relaying;
+        let Relaying { agent, framing, way, limits, drain, copy, guard } = relaying;
         let now = Instant::now();
         let silence = if framing.is_some() { SILENCE_MAX } else { WHOLE_MAX };
         let stopped = settlement.permit.stopped().clone().cancelled_owned();
@@ -128,6 +134,7 @@ impl Relay {
             stopped: Box::pin(stopped),
             drain,
             copy,
+            guard,
             broken: false,
         }
     }
@@ -139,12 +146,23 @@ impl Relay {
             settlement.first_byte.get_or_insert_with(|| settlement.sent.elapsed());
         }
         let read = way.pass(bytes, &mut self.ready);
-        if let Err(error) = read {
+        if let Err(stopped) = self.look_through() {
+            self.cut(Cut::new(ModelStatus::GuardrailBlocked, 400, "content_blocked", stopped.message));
+        } else if let Err(error) = read {
             self.cut(Cut::new(ModelStatus::UpstreamError, 502, "upstream_protocol", error.to_string()));
         } else if self.is_overspent() {
             let why = "the answer used up what its budget had set aside for it";
             self.cut(Cut::new(ModelStatus::BudgetCut, 403, "budget_exceeded", why));
         }
+    }
+
+    /// Lets go on what the guardrails let pass.
+    fn look_through(&mut self) -> Result<(), Stopped> {
+        let Some(guard) = &mut self.guard else { return Ok(()) };
+        let mut passed = Vec::new();
+        let looked = self.ready.drain(..).try_for_each(|bytes| guard.feed(bytes, &mut passed));
+        self.ready.extend(passed);
+        looked
     }
 
     fn is_overspent(&self) -> bool {
@@ -161,6 +179,10 @@ impl Relay {
     fn closed(&mut self) {
         let Some(mut way) = self.way.take() else { return };
         way.finish(&mut self.ready);
+        if let Err(stopped) = self.look_through().and_then(|()| self.let_go()) {
+            self.way = Some(way);
+            return self.cut(Cut::new(ModelStatus::GuardrailBlocked, 400, "content_blocked", stopped.message));
+        }
         let told = way.tells_its_end();
         let reading = way.reading();
         self.upstream = None;
@@ -176,6 +198,15 @@ impl Relay {
             self.tell(502, "upstream_truncated", why);
         }
         self.settle(ModelStatus::Truncated, reading, Some(("upstream_truncated".to_owned(), why.to_owned())));
+    }
+
+    /// The answer is over: what the guardrails held back may go.
+    fn let_go(&mut self) -> Result<(), Stopped> {
+        let Some(guard) = self.guard.take() else { return Ok(()) };
+        let mut passed = Vec::new();
+        let looked = guard.finish(&mut passed).map(drop);
+        self.ready.extend(passed);
+        looked
     }
 
     /// Ends the answer here.

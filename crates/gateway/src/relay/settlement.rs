@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use preloop_dialects::usage::Reading;
+use bytes::Bytes;
+use preloop_dialects::{Dialect, usage::Reading};
 use preloop_govern::ModelPermit;
-use preloop_types::{CostSource, ModelOutcome, ModelStatus, NanoUsd, Tokens, UsageSource};
+use preloop_types::{CostSource, ModelOutcome, ModelStatus, NanoUsd, Tokens, UsageSource, config::Capture};
 
-use crate::{call::Natives, pricing::Price};
+use crate::{call::Natives, capture, pricing::Price};
 
 /// Bytes of text that are counted as one token where a provider did not count: few, so that an estimate
 /// is rather too high.
@@ -35,6 +36,15 @@ pub(crate) struct Settlement {
     pub(crate) response_bytes: u64,
     /// Where it is noted which model gave the answer, where the provider keeps answers.
     pub(crate) natives: Option<Arc<Natives>>,
+    /// The request, where some of the conversation is kept.
+    pub(crate) captured: Option<Captured>,
+}
+
+/// A request of which something is kept.
+pub(crate) struct Captured {
+    pub(crate) capture: Capture,
+    pub(crate) dialect: Dialect,
+    pub(crate) body: Bytes,
 }
 
 impl Settlement {
@@ -44,7 +54,25 @@ impl Settlement {
     }
 
     /// The end.
-    pub(crate) fn settle(self, status: ModelStatus, reading: Reading, error: Option<(String, String)>) {
+    pub(crate) fn settle(mut self, status: ModelStatus, reading: Reading, error: Option<(String, String)>) {
+        let Some(captured) = self.captured.take() else { return self.finish(status, reading, error, None) };
+        match tokio::runtime::Handle::try_current() {
+            // Beside the answer, which does not wait for it.
+            Ok(runtime) => drop(runtime.spawn(async move {
+                let conversation = captured.conversation(&reading);
+                self.finish(status, reading, error, conversation);
+            })),
+            Err(_) => self.finish(status, reading, error, None),
+        }
+    }
+
+    fn finish(
+        self,
+        status: ModelStatus,
+        reading: Reading,
+        error: Option<(String, String)>,
+        conversation: Option<Vec<u8>>,
+    ) {
         let Reading { tokens, model, response_id, stop, complete, output_bytes, reported_cost, .. } = reading;
         let (tokens, source) = match tokens {
             Some(tokens) if complete => (tokens, UsageSource::Provider),
@@ -82,6 +110,7 @@ impl Settlement {
             ttfb_us: self.first_byte.map(micros),
             upstream_us: micros(self.sent.elapsed()),
             response_bytes: self.response_bytes,
+            conversation,
             ..ModelOutcome::of(status)
         });
     }
@@ -94,6 +123,14 @@ impl Settlement {
             Some(seen) if seen.prompt() > 0 => Tokens { output: output.saturating_sub(seen.reasoning), ..seen },
             _ => Tokens { input: self.prompt_bytes.div_ceil(BYTES_PER_TOKEN), output, ..Tokens::default() },
         }
+    }
+}
+
+impl Captured {
+    fn conversation(&self, reading: &Reading) -> Option<Vec<u8>> {
+        let kept = capture::conversation(self.capture, self.dialect, &self.body, reading).ok().flatten()?;
+        // Texts and numbers always serialise.
+        serde_json::to_vec(&kept).ok()
     }
 }
 

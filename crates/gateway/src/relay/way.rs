@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use preloop_dialects::{
     error::ProviderError,
-    ir::{Event, Stop},
+    ir::{Event, PartKind, Stop},
     translate::{BadAnswer, StreamDecoder, StreamEncoder},
-    usage::{Meter, Reading, UsageChunkFilter},
+    usage::{Meter, Reading, Said, UsageChunkFilter},
 };
 use preloop_types::Tokens;
 
@@ -25,18 +25,65 @@ pub(crate) struct Translation {
     encoder: Box<dyn StreamEncoder>,
     events: Vec<Event>,
     reading: Reading,
+    parts: Vec<Spoken>,
+    kept_bytes_max: usize,
+}
+
+/// What a part of a translated answer is to whoever keeps it.
+#[derive(Clone, Copy)]
+enum Spoken {
+    Text,
+    /// The place of its tool call among those that are kept.
+    Call(usize),
+    Other,
 }
 
 impl Translation {
-    pub(crate) fn new(decoder: Box<dyn StreamDecoder>, encoder: Box<dyn StreamEncoder>) -> Self {
-        Self { decoder, encoder, events: Vec::new(), reading: Reading::default() }
+    /// `kept_bytes_max`: how much of what is said is kept, if anything.
+    pub(crate) fn new(
+        decoder: Box<dyn StreamDecoder>,
+        encoder: Box<dyn StreamEncoder>,
+        kept_bytes_max: Option<usize>,
+    ) -> Self {
+        let reading = Reading { said: kept_bytes_max.map(|_| Said::default()), ..Reading::default() };
+        let kept_bytes_max = kept_bytes_max.unwrap_or_default();
+        Self { decoder, encoder, events: Vec::new(), reading, parts: Vec::new(), kept_bytes_max }
+    }
+
+    /// Keeps the beginning of what is said.
+    fn keep(&mut self, event: &Event) {
+        let Some(said) = &mut self.reading.said else { return };
+        match event {
+            Event::PartStart { kind, .. } => self.parts.push(match kind {
+                PartKind::Text | PartKind::Refusal => Spoken::Text,
+                PartKind::ToolCall { name, .. } => {
+                    said.calls.push((name.clone(), String::new()));
+                    Spoken::Call(said.calls.len() - 1)
+                }
+                PartKind::Reasoning { .. } => Spoken::Other,
+            }),
+            Event::Delta { index, text } => {
+                let kept = match self.parts.get(*index) {
+                    Some(Spoken::Text) => &mut said.text,
+                    Some(Spoken::Call(call)) => &mut said.calls[*call].1,
+                    Some(Spoken::Other) | None => return,
+                };
+                if kept.len() + text.len() <= self.kept_bytes_max {
+                    kept.push_str(text);
+                } else {
+                    said.truncated = true;
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Writes what was read, and notes what it says of the call.
     fn write(&mut self, out: &mut VecDeque<Bytes>) {
         let mut frames = Vec::new();
-        for event in self.events.drain(..) {
+        for event in std::mem::take(&mut self.events) {
             note(&mut self.reading, &event);
+            self.keep(&event);
             self.encoder.event(&event, &mut frames);
         }
         if !frames.is_empty() {

@@ -1,7 +1,7 @@
 //! What holds for all model traffic of an account.
 
 use preloop_types::{
-    ModelPattern, Principal,
+    Guardrails, ModelPattern, Principal,
     config::{AccountModelSettings, Capture, OnUnpriced},
 };
 
@@ -23,6 +23,8 @@ pub struct ModelSettingsChange {
     pub capture: Option<Capture>,
     /// Minutes of silence after which a session is over; 0 is never.
     pub session_idle_minutes: Option<u32>,
+    /// What is looked for in model traffic. Whether its patterns can be used is for the caller to know.
+    pub guardrails: Option<Guardrails>,
 }
 
 impl Config {
@@ -44,6 +46,7 @@ impl Config {
                 }
                 new.on_unpriced = change.on_unpriced.unwrap_or(new.on_unpriced);
                 new.capture = change.capture.unwrap_or(new.capture);
+                new.guardrails = change.guardrails.unwrap_or(new.guardrails);
                 new.session_idle_minutes = change.session_idle_minutes.unwrap_or(new.session_idle_minutes);
                 if new != old {
                     tx.put_model_settings(&new).await?;

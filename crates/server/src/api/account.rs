@@ -76,12 +76,16 @@ async fn update_model_settings(
     caller: Caller<ManageAccount>,
     Json(body): Json<UpdateModelSettings>,
 ) -> ApiResult<ModelSettings> {
+    if let Some(guardrails) = &body.guardrails {
+        preloop_gateway::guard::check(guardrails).map_err(ApiError::bad_request)?;
+    }
     let change = ModelSettingsChange {
         model_traffic: body.model_traffic,
         allowed_models: body.allowed_models,
         on_unpriced: body.on_unpriced,
         capture: body.capture,
         session_idle_minutes: body.session_idle_minutes,
+        guardrails: body.guardrails,
     };
     let settings = caller.config().update_model_settings(caller.who(), change).await?;
     Ok(axum::Json(model_settings_shown(settings)))
@@ -94,6 +98,7 @@ fn model_settings_shown(settings: config::AccountModelSettings) -> ModelSettings
         on_unpriced: settings.on_unpriced,
         capture: settings.capture,
         session_idle_minutes: settings.session_idle_minutes,
+        guardrails: settings.guardrails,
     }
 }
 

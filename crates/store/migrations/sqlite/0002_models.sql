@@ -58,5 +58,6 @@ CREATE TABLE account_models (
     allowed_models TEXT NOT NULL,
     on_unpriced TEXT NOT NULL,
     capture TEXT NOT NULL,
-    session_idle_minutes INTEGER NOT NULL
+    session_idle_minutes INTEGER NOT NULL,
+    guardrails TEXT NOT NULL
 ) STRICT;
