@@ -57,6 +57,20 @@ pub struct ApprovalNotice {
     pub link: String,
 }
 
+/// A mail that tells one person of something that needs no decision: the payload of a delivery that is about
+/// no request.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Alert {
+    /// What it is about, on one line.
+    pub subject: String,
+    /// What happened and what can be done.
+    pub text: String,
+    /// The address it goes to.
+    pub address: String,
+    /// The person's name, when known.
+    pub name: Option<String>,
+}
+
 /// Where a notice goes.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "channel", rename_all = "snake_case")]

@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use preloop_egress::Egress;
-use preloop_govern::{ApprovalNotice, Recipient};
+use preloop_govern::{Alert, ApprovalNotice, Recipient};
 use preloop_store::{Approval, ApprovalStatus, Delivery, Event, Store, Tx};
 use preloop_types::{Entry, EntryKind, Subject, Timestamp};
 use serde_json::{json, value::to_raw_value};
@@ -27,6 +27,9 @@ use crate::{
 
 /// Deliveries on the way at once. Each takes some ten seconds at most.
 const AT_ONCE: usize = 32;
+
+/// Why no mail was sent.
+const NO_MAIL: &str = "no SMTP server is configured (SMTP_HOST)";
 
 /// How often the outbox is looked at without being told to: for retries, and for lost messages.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -147,6 +150,9 @@ impl Shared {
     }
 
     async fn attempt(&self, delivery: &Delivery, approval: Option<&Approval>) -> Attempted {
+        if delivery.approval.is_none() {
+            return self.alert(delivery).await;
+        }
         if approval.is_none_or(|approval| approval.status != ApprovalStatus::Pending) {
             return Attempted::Skipped("the request was already decided");
         }
@@ -159,10 +165,24 @@ impl Shared {
             return Attempted::Skipped("the request had already expired");
         }
         match self.send(delivery, &notice, now).await {
-            None => Attempted::Skipped("no SMTP server is configured (SMTP_HOST)"),
+            None => Attempted::Skipped(NO_MAIL),
             Some(Ok(())) => Attempted::Sent,
             Some(Err(error)) => Attempted::Failed(error),
         }
+    }
+
+    /// What tells of something and asks for nothing goes by mail.
+    async fn alert(&self, delivery: &Delivery) -> Attempted {
+        let alert: Alert = match serde_json::from_slice(&delivery.payload) {
+            Ok(alert) => alert,
+            Err(error) => return Attempted::Failed(SendError::permanent(format!("the alert is unreadable: {error}"))),
+        };
+        let Some(mailer) = &self.mailer else { return Attempted::Skipped(NO_MAIL) };
+        let sent = match mail::compose_alert(&mailer.from, &alert) {
+            Ok(mail) => mailer.send(mail).await,
+            Err(error) => Err(error),
+        };
+        sent.map_or_else(Attempted::Failed, |()| Attempted::Sent)
     }
 
     /// Sends the notice; `None` if its channel is not set up.

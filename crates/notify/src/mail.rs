@@ -1,4 +1,4 @@
-//! Writes the mail that asks one person for a decision.
+//! Writes the mail that asks one person for a decision, or tells them of something.
 //!
 //! Everything in a notice but the link comes from an agent, an upstream server or a configuration:
 //! it is cleaned of deceptive characters, shortened, and escaped where it meets HTML.
@@ -6,12 +6,12 @@
 use lettre::{
     Message,
     message::{
-        Mailbox, MultiPart,
+        Mailbox, MessageBuilder, MultiPart, SinglePart,
         header::{HeaderName, HeaderValue},
     },
 };
 use minijinja::{Environment, UndefinedBehavior, context};
-use preloop_govern::ApprovalNotice;
+use preloop_govern::{Alert, ApprovalNotice};
 use preloop_types::text::{one_line, printable, shortened};
 
 use crate::SendError;
@@ -28,20 +28,30 @@ pub(crate) fn compose(
     name: Option<&str>,
     notice: &ApprovalNotice,
 ) -> Result<Message, SendError> {
+    let message = message(from, address, name)?;
+    let (text, html) = render(notice).map_err(|error| SendError::permanent(format!("the mail: {error}")))?;
+    message
+        .subject(subject(notice))
+        .multipart(MultiPart::alternative_plain_html(text, html))
+        .map_err(|error| SendError::permanent(format!("the mail: {error}")))
+}
+
+/// The mail of an alert.
+pub(crate) fn compose_alert(from: &Mailbox, alert: &Alert) -> Result<Message, SendError> {
+    message(from, &alert.address, alert.name.as_deref())?
+        .subject(shortened(&one_line(&alert.subject), SUBJECT_MAX).into_owned())
+        .singlepart(SinglePart::plain(shortened(&printable(&alert.text), TEXT_MAX).into_owned()))
+        .map_err(|error| SendError::permanent(format!("the mail: {error}")))
+}
+
+/// A mail to `address` that nobody is to answer.
+fn message(from: &Mailbox, address: &str, name: Option<&str>) -> Result<MessageBuilder, SendError> {
     let address = address
         .parse()
         .map_err(|error| SendError::permanent(format!("`{}` is not a mail address: {error}", one_line(address))))?;
     let name = name.map(|name| shortened(&one_line(name), FACT_MAX).into_owned());
-    let (text, html) = render(notice).map_err(|error| SendError::permanent(format!("the mail: {error}")))?;
     let no_reply = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
-    Message::builder()
-        .from(from.clone())
-        .to(Mailbox::new(name, address))
-        .subject(subject(notice))
-        .raw_header(no_reply)
-        .message_id(None)
-        .multipart(MultiPart::alternative_plain_html(text, html))
-        .map_err(|error| SendError::permanent(format!("the mail: {error}")))
+    Ok(Message::builder().from(from.clone()).to(Mailbox::new(name, address)).raw_header(no_reply).message_id(None))
 }
 
 fn subject(notice: &ApprovalNotice) -> String {

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use preloop_store::{Event, NoticeKind};
-use preloop_types::{Budget, Entry, EntryKind, Subject};
+use preloop_store::{Event, NewDelivery, NoticeKind};
+use preloop_types::{AccountId, Budget, Entry, EntryKind, Subject, Timestamp};
 use serde_json::{json, value::to_raw_value};
 
 use super::{
     lease::Lease,
-    refusal::{number, whose},
+    refusal::{number, shown, whose},
 };
-use crate::{Governor, Result};
+use crate::{Alert, Channel, Governor, Result};
 
 impl Governor {
     /// Looks whether what was settled passed the soft limit.
@@ -40,6 +40,7 @@ impl Governor {
     async fn write_note(&self, budget: &Arc<Budget>, lease: &Arc<Lease>, kind: NoticeKind) -> Result<()> {
         let (budget, account, key, end) = (budget.clone(), lease.account, lease.key, lease.window.end);
         let life = self.store().life();
+        let addressees = self.addressees(account, &budget, kind).await?;
         let written = self.store().write(account, move |tx| {
             Box::pin(async move {
                 let spent = tx.budget_spent(key, life).await?.settled;
@@ -71,9 +72,68 @@ impl Governor {
                     payload: None,
                 });
                 tx.emit(Event::BudgetReached { account, id: budget.id });
+                for alert in alerts(&budget, end, kind, spent, addressees) {
+                    let payload = serde_json::to_vec(&alert).unwrap_or_default();
+                    let (channel, next_at) = (Channel::Email.as_str().to_owned(), tx.now());
+                    let delivery = NewDelivery { channel, recipient: alert.address, approval: None, payload, next_at };
+                    match tx.enqueue(&delivery).await {
+                        // The outbox is full; the journal says it all the same.
+                        Err(preloop_store::Error::Busy) => tracing::warn!("an alert could not be queued"),
+                        queued => drop(queued?),
+                    }
+                }
                 Ok(())
             })
         });
         Ok(written.await?)
     }
+
+    /// Who is told by mail: the budget's addresses, else the account's owner.
+    async fn addressees(
+        &self,
+        account: AccountId,
+        budget: &Budget,
+        kind: NoticeKind,
+    ) -> Result<Vec<(String, Option<String>)>> {
+        let wanted = match kind {
+            NoticeKind::Soft => budget.alerts.on_soft,
+            NoticeKind::Hard => budget.alerts.on_hard,
+        };
+        if !wanted || !self.inner().options().email {
+            return Ok(Vec::new());
+        }
+        if !budget.alerts.emails.is_empty() {
+            return Ok(budget.alerts.emails.iter().map(|address| (address.clone(), None)).collect());
+        }
+        let snapshot = self.snapshot(account).await?;
+        let owners = snapshot.owners();
+        let owners = owners.iter().filter_map(|id| snapshot.users.get(id));
+        Ok(owners.filter_map(|user| Some((user.email.clone()?, user.full_name.clone()))).collect())
+    }
+}
+
+fn alerts(
+    budget: &Budget,
+    reset: Option<Timestamp>,
+    kind: NoticeKind,
+    spent: i64,
+    addressees: Vec<(String, Option<String>)>,
+) -> Vec<Alert> {
+    let name = format!("{} budget of the {}", budget.period.as_str(), whose(budget));
+    let (limit, happened) = match kind {
+        NoticeKind::Soft => (budget.soft, "passed its soft limit; calls go on"),
+        NoticeKind::Hard => (budget.hard, "refuses calls that could pass its hard limit"),
+    };
+    let subject = match kind {
+        NoticeKind::Soft => format!("Budget warning: the {name}"),
+        NoticeKind::Hard => format!("Budget reached: the {name}"),
+    };
+    let reset = reset.map_or_else(|| "It does not begin anew.".to_owned(), |at| format!("It begins anew at {at}."));
+    let text = format!(
+        "The {name} {happened}.\n\nLimit: {}\nSpent: {}\n\n{reset} Whoever manages budgets can change it.\n",
+        shown(budget.unit, limit.unwrap_or_default()),
+        shown(budget.unit, spent),
+    );
+    let alert = |(address, name)| Alert { subject: subject.clone(), text: text.clone(), address, name };
+    addressees.into_iter().map(alert).collect()
 }

@@ -224,6 +224,24 @@ each_store! {
         assert_eq!(desk.of_kind(EntryKind::BudgetHardReached).await.len(), 1);
     }
 
+    async fn whoever_a_budget_names_is_told_by_mail(store) {
+        let desk = Desk::new(store).await;
+        let id = desk.budget(BudgetUnit::Usd, Some(10 * CENT), Some(5 * CENT)).await;
+        desk.change_budget(id, |budget| budget.alerts.emails = vec!["money@example.com".to_owned()]).await;
+        let governor = crate::house::governor_with_mail(&desk.store);
+        granted(&governor, &desk.agent, desk.call(6 * CENT)).await.unwrap().settle(cost(6 * CENT));
+        desk.quiet().await;
+        granted(&governor, &desk.agent, desk.call(6 * CENT)).await.err().unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+
+        let mails = desk.store.claim_deliveries(desk.store.now(), 10).await.unwrap();
+        let mut texts: Vec<_> = mails.iter().map(|mail| String::from_utf8(mail.payload.clone()).unwrap()).collect();
+        texts.sort();
+        assert!(mails.iter().all(|mail| mail.recipient == "money@example.com") && mails.len() == 2);
+        assert!(texts[0].contains("Budget reached: the daily budget of the account") && texts[0].contains("$0.1"), "{}", texts[0]);
+        assert!(texts[1].contains("Budget warning") && texts[1].contains("Spent: $0.06"), "{}", texts[1]);
+    }
+
     async fn roll_ups_equal_the_sum_of_the_records(store) {
         let desk = Desk::new(store).await;
         desk.budget(BudgetUnit::Usd, Some(60 * CENT), None).await;

@@ -159,12 +159,20 @@ pub(crate) fn governor(store: &TestStore) -> Governor {
 }
 
 pub(crate) fn governor_over(store: &Store) -> Governor {
+    governor_told(store, false)
+}
+
+pub(crate) fn governor_with_mail(store: &Store) -> Governor {
+    governor_told(store, true)
+}
+
+fn governor_told(store: &Store, email: bool) -> Governor {
     Governor::new(
         store.clone(),
         GovernorOptions {
             writer: store.writer(),
             public_url: "http://preloop.example".to_owned(),
-            email: false,
+            email,
             approved_ttl: Duration::from_mins(15),
             claim_lease: Duration::from_mins(10),
         },

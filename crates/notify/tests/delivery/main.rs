@@ -9,9 +9,10 @@ mod sink;
 use std::time::Duration;
 
 use preloop_egress::{Egress, EgressOptions};
-use preloop_govern::{ApprovalNotice, Recipient};
+use preloop_govern::{Alert, ApprovalNotice, Recipient};
 use preloop_notify::{Courier, Settings, SmtpSettings, SmtpTls, sign};
 use preloop_store::ApprovalStatus;
+use preloop_store::NewDelivery;
 use preloop_types::Timestamp;
 use serde_json::json;
 
@@ -58,6 +59,30 @@ async fn every_approver_gets_a_mail_with_a_link_of_their_own() {
     }
     assert_eq!(rig.history().await.len(), 2);
     assert_eq!(rig.deliver_after(LONG).await, 0, "a mail that was taken is not sent again");
+}
+
+#[tokio::test]
+async fn an_alert_that_asks_for_nothing_is_a_plain_mail() {
+    let sink = Sink::start(false).await;
+    let rig = Rig::new(Some(sink.port)).await;
+    let alert = Alert {
+        subject: "Budget warning: the daily budget\r\nBcc: thief@example.com".to_owned(),
+        text: "The daily budget passed its soft limit.\n".to_owned(),
+        address: "ann@example.com".to_owned(),
+        name: None,
+    };
+    let payload = serde_json::to_vec(&alert).unwrap();
+    let (channel, recipient, next_at) = ("email".to_owned(), alert.address, rig.store.now());
+    let delivery = NewDelivery { channel, recipient, approval: None, payload, next_at };
+    rig.store.write(rig.account, |tx| Box::pin(async move { tx.enqueue(&delivery).await })).await.unwrap();
+
+    assert_eq!(rig.deliver().await, 1);
+
+    let mail = sink.mails().remove(0);
+    assert_eq!(mail.to, ["ann@example.com"]);
+    assert_eq!(mail.header("Bcc"), "", "{}", mail.data);
+    assert!(mail.text().contains("passed its soft limit"), "{}", mail.data);
+    assert_eq!(rig.deliver_after(LONG).await, 0);
 }
 
 #[tokio::test]
