@@ -11,5 +11,6 @@ pub mod catalogue;
 pub mod downstream;
 pub mod firewall;
 pub mod protocol;
+mod splice;
 pub mod stdio_bridge;
 pub mod upstream;

@@ -9,10 +9,10 @@ use super::{
     exchange::{Exchange, Leg, Outlet, Question},
     outgoing::raw,
     session::Session,
-    splice,
     stream::EventStream,
 };
 use crate::protocol::{AskError, ClientInfo, Id, InputRequest, InputResponses, Notification, Request};
+use crate::splice;
 
 /// Puts `requests` to the agent of `exchange` and waits for the answers.
 pub(super) async fn ask(

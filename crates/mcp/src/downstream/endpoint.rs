@@ -24,9 +24,9 @@ use super::{
     replies,
     request_state::Seal,
     sessions::Sessions,
-    splice,
 };
 use crate::protocol::{Envelope, Era, Message, RpcError, Version, error, headers};
+use crate::splice;
 
 /// What every request shares.
 pub(super) struct Shared {

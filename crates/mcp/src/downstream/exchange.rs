@@ -24,12 +24,12 @@ use super::{
     params,
     request_state::Ticket,
     session::{Purpose, Session},
-    splice,
     stream::{EventStream, lock},
 };
 use crate::protocol::{
     AskError, Client, ClientInfo, Id, InputRequest, InputResponses, LogLevel, Notification, Request, Version,
 };
+use crate::splice;
 
 /// One running request.
 pub(super) struct Exchange {
@@ -341,7 +341,7 @@ impl Exchange {
         let same = self.progress_token.as_ref().is_some_and(|token| token.get() == now.get());
         match params {
             Some(params) if !same => {
-                RawValue::from_string(splice::with(params.get(), "progressToken", now.get())).ok().map(Arc::from)
+                RawValue::from_string(splice::set(params.get(), "progressToken", now.get())).ok().map(Arc::from)
             }
             params => params,
         }

@@ -29,7 +29,6 @@ mod request_state;
 mod running;
 mod session;
 mod sessions;
-mod splice;
 mod stream;
 
 use std::sync::Arc;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::splice;
 use crate::protocol::{Era, Id, Response, RpcError, Version, error, meta};
+use crate::splice;
 
 /// How a request ended.
 pub(super) type Outcome = Result<Arc<RawValue>, RpcError>;
@@ -61,13 +61,13 @@ fn is_cacheable(method: &str) -> bool {
 
 /// Adds what the modern era demands of every result, leaving the rest as it came.
 fn push_modern(out: &mut String, result: &str, method: &str, server_info: &str) {
-    let Some(members) = splice::members(result) else {
+    let Some(members) = splice::spans(result) else {
         out.push_str(result);
         return;
     };
     let (mut result_type, mut ttl, mut scope, mut result_meta) = (None, None, None, None);
     for member in members {
-        match &result[member.key] {
+        match &*member.name(result) {
             "resultType" => result_type = Some(member.value),
             "ttlMs" => ttl = Some(member.value),
             "cacheScope" => scope = Some(member.value),
@@ -78,7 +78,7 @@ fn push_modern(out: &mut String, result: &str, method: &str, server_info: &str) 
     let meta_now = match &result_meta {
         None => Some(format!("{{\"{}\":{server_info}}}", meta::SERVER_INFO)),
         Some(at) if splice::get(&result[at.clone()], meta::SERVER_INFO).is_none() => {
-            Some(splice::with(&result[at.clone()], meta::SERVER_INFO, server_info))
+            Some(splice::set(&result[at.clone()], meta::SERVER_INFO, server_info))
         }
         Some(_) => None,
     };

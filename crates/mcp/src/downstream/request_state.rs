@@ -11,7 +11,7 @@ use chacha20poly1305::{
 use preloop_types::{Hash, KeyId, Timestamp, canonical_json};
 use serde_json::value::RawValue;
 
-use super::splice;
+use crate::splice;
 
 /// Names one parked request, once.
 pub(super) type Ticket = [u8; 16];

@@ -8,10 +8,10 @@ use preloop_govern::CatalogueTool;
 use preloop_types::{Hash, config::Justification, unambiguous};
 use serde_json::{Value, json, value::RawValue};
 
+use crate::splice::{self, Members};
 use crate::{
     catalogue::{HeaderParam, header::annotated},
     protocol::headers::PARAM_PREFIX,
-    upstream::members::{self, Members},
 };
 
 /// The parameter in which an agent gives its reason.
@@ -117,11 +117,11 @@ impl Schema {
                 }
                 reason = Some(text).filter(|text| !text.trim().is_empty());
             } else {
-                members::append(&mut rest, name, value.get());
+                splice::append(&mut rest, name, value.get());
             }
         }
         rest.push('}');
-        Ok((members::raw(rest), reason))
+        Ok((splice::raw(rest), reason))
     }
 
     /// The argument whose header tells another story, if one does: somebody on the way may have

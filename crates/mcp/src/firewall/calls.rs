@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Asked, Firewall, builtin, client_name, replies, replies::Shape, results, route};
+use crate::splice;
 use crate::{
     protocol::{Client, Era, RpcError, error},
-    upstream::{UpstreamError, members},
+    upstream::UpstreamError,
 };
 
 /// `params` of `tools/call`.
@@ -38,7 +39,7 @@ impl Firewall {
     pub(super) async fn call_tool(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
         let params: CallParams<'_> = asked.params("`params` must hold the tool's `name`")?;
         let arguments = match params.arguments {
-            None => members::raw("{}"),
+            None => splice::raw("{}"),
             Some(arguments) if arguments.get().starts_with('{') => Arc::from(arguments.to_owned()),
             Some(_) => return Err(RpcError::new(error::INVALID_PARAMS, "`arguments` must be an object")),
         };

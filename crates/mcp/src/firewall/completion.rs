@@ -7,10 +7,8 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{Asked, Firewall, route};
-use crate::{
-    protocol::{RpcError, error},
-    upstream::members,
-};
+use crate::protocol::{RpcError, error};
+use crate::splice;
 
 #[derive(Deserialize)]
 struct CompleteParams<'a> {
@@ -43,8 +41,8 @@ impl Firewall {
             }
             (None, None) => return Err(bad()),
         };
-        let reference = members::replace(given.reference, member, &json!(value).to_string()).ok_or_else(bad)?;
-        let params = asked.params.and_then(|params| members::replace(params, "ref", reference.get()));
+        let reference = splice::replace(given.reference, member, &json!(value).to_string()).ok_or_else(bad)?;
+        let params = asked.params.and_then(|params| splice::replace(params, "ref", reference.get()));
         self.pass(asked, &server, "completion/complete", params).await
     }
 

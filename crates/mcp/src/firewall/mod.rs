@@ -30,10 +30,11 @@ use preloop_types::{PROMPTS_GET, Principal, RESOURCES_READ, ToolRef};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
+use crate::splice;
 use crate::{
     downstream::{Change, EndpointScope, Handler, Identify, Offer, Unidentified},
     protocol::{Client, Detached, Notification, Request, RpcError, Version, error},
-    upstream::{Upstreams, members},
+    upstream::Upstreams,
 };
 
 /// The tools every agent has: how policy names them, and their definitions.
@@ -134,7 +135,7 @@ impl<'a> Asked<'a> {
 
     /// Its params with one member replaced.
     fn params_with(&self, member: &str, value: &str) -> Option<Arc<RawValue>> {
-        self.params.and_then(|params| members::replace(params, member, &json!(value).to_string()))
+        self.params.and_then(|params| splice::replace(params, member, &json!(value).to_string()))
     }
 }
 

@@ -15,10 +15,8 @@ use preloop_types::{
 use serde_json::{json, value::RawValue, value::to_raw_value};
 
 use super::{Asked, Firewall, calls::Attempt, replies::Shape};
-use crate::{
-    protocol::{RpcError, error},
-    upstream::members,
-};
+use crate::protocol::{RpcError, error};
+use crate::splice;
 
 impl Firewall {
     /// Reads what `params` name of `server`, if that is allowed.
@@ -31,7 +29,7 @@ impl Firewall {
     ) -> Result<Arc<RawValue>, RpcError> {
         let bad = || RpcError::new(error::INVALID_PARAMS, "`params` must be an object");
         let params = params.ok_or_else(bad)?;
-        let (arguments, meta) = members::take(&params, "_meta").ok_or_else(bad)?;
+        let (arguments, meta) = splice::take(&params, "_meta").ok_or_else(bad)?;
         let attempt = attempt(asked, method, arguments, meta);
         let tool = ToolRef::read(method, server.id, &server.slug);
         if let Some(why) = asked.barred {

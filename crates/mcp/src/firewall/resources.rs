@@ -8,13 +8,11 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{Asked, Firewall, route, tools};
+use crate::splice::{self, Members};
 use crate::{
     downstream::EndpointScope,
     protocol::{RpcError, Version, error},
-    upstream::{
-        Offered, UpstreamError,
-        members::{self, Members},
-    },
+    upstream::{Offered, UpstreamError},
 };
 
 /// How many agents subscribed to which resource; upstream is asked once.
@@ -93,7 +91,7 @@ impl Firewall {
         let (server, uri) = self.resource(asked).await?;
         self.may_follow(asked, &server, &uri).await?;
         if !self.subscriptions.add(server.id, &uri) {
-            return Ok(members::raw("{}"));
+            return Ok(splice::raw("{}"));
         }
         let answer = self.pass(asked, &server, "resources/subscribe", asked.params_with("uri", &uri)).await;
         if answer.is_err() {
@@ -105,7 +103,7 @@ impl Firewall {
     pub(super) async fn unsubscribe(&self, asked: &Asked<'_>) -> Result<Arc<RawValue>, RpcError> {
         let (server, uri) = self.resource(asked).await?;
         if !self.subscriptions.remove(server.id, &uri) {
-            return Ok(members::raw("{}"));
+            return Ok(splice::raw("{}"));
         }
         self.pass(asked, &server, "resources/unsubscribe", asked.params_with("uri", &uri)).await
     }
@@ -162,7 +160,7 @@ fn qualify(scope: &EndpointScope, server: &Server, item: &RawValue, member: &str
 /// A listed item whose `member` is called otherwise.
 pub(super) fn rename(item: &RawValue, member: &str, exposed: impl Fn(&str) -> String) -> String {
     let renamed = text_of(item, member)
-        .and_then(|own| members::replace(item, member, &json!(exposed(&own)).to_string()))
+        .and_then(|own| splice::replace(item, member, &json!(exposed(&own)).to_string()))
         .map(|renamed| renamed.get().to_owned());
     renamed.unwrap_or_else(|| item.get().to_owned())
 }

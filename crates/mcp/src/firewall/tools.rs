@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{Asked, Firewall, arguments, builtin};
+use crate::splice::{self, Members};
 use crate::{
     downstream::EndpointScope,
     protocol::{RpcError, error},
-    upstream::members::{self, Members},
 };
 
 /// Rendered lists, one for each credential and endpoint.
@@ -109,19 +109,19 @@ fn definition(snapshot: &Snapshot, tool: &CatalogueTool, scope: &EndpointScope) 
     for (key, value) in &members {
         match (&**key, description) {
             ("name", _) if *scope == EndpointScope::All => {
-                members::append(&mut out, "name", &json!(&*tool.reference.exposed).to_string());
+                splice::append(&mut out, "name", &json!(&*tool.reference.exposed).to_string());
             }
-            ("description", Some(text)) => members::append(&mut out, "description", &json!(text).to_string()),
+            ("description", Some(text)) => splice::append(&mut out, "description", &json!(text).to_string()),
             ("inputSchema", _) => {
                 let mode = config.and_then(|config| config.justification);
                 let asking = mode.and_then(|mode| arguments::with_reason(value, mode));
-                members::append(&mut out, "inputSchema", asking.as_deref().unwrap_or(value.get()));
+                splice::append(&mut out, "inputSchema", asking.as_deref().unwrap_or(value.get()));
             }
-            _ => members::append(&mut out, key, value.get()),
+            _ => splice::append(&mut out, key, value.get()),
         }
     }
     if let (Some(text), false) = (description, members.iter().any(|(key, _)| key == "description")) {
-        members::append(&mut out, "description", &json!(text).to_string());
+        splice::append(&mut out, "description", &json!(text).to_string());
     }
     out.push('}');
     out
@@ -138,7 +138,7 @@ pub(super) fn paginate(member: &str, items: &[String]) -> Vec<Arc<RawValue>> {
             let _ = write!(page, ",\"nextCursor\":\"page-{}\"", at + 1);
         }
         page.push('}');
-        pages.push(members::raw(page));
+        pages.push(splice::raw(page));
     }
     pages
 }

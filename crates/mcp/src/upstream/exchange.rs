@@ -9,8 +9,9 @@ use crate::protocol::{
     AskError, Client, Id, InputRequest, LogLevel, Notification, Request, Response, RpcError,
     error::{INTERNAL_ERROR, METHOD_NOT_FOUND},
 };
+use crate::splice;
 
-use super::{UpstreamError, changes::Changes, gate, members};
+use super::{UpstreamError, changes::Changes, gate};
 
 /// Most messages a server may send beside one answer.
 const MESSAGES_MAX: u32 = 10_000;
@@ -63,7 +64,7 @@ impl<'a> Exchange<'a> {
         self.count()?;
         let Request { id, method, params } = request;
         if method == "ping" {
-            return Ok(Some(Response { id: Some(id), result: Ok(members::raw("{}")) }));
+            return Ok(Some(Response { id: Some(id), result: Ok(splice::raw("{}")) }));
         }
         match gate::admit(self.server, self.client, &method, params) {
             Err(answer) => Ok(Some(Response { id: Some(id), result: answer })),
@@ -93,10 +94,10 @@ impl<'a> Exchange<'a> {
         self.reported = next;
         let mut params = format!("{{\"progressToken\":{},\"progress\":{next}", token.get());
         if let Some(message) = message {
-            members::append(&mut params, "message", &serde_json::Value::from(message).to_string());
+            splice::append(&mut params, "message", &serde_json::Value::from(message).to_string());
         }
         params.push('}');
-        self.client.notify("notifications/progress", Some(members::raw(params)));
+        self.client.notify("notifications/progress", Some(splice::raw(params)));
     }
 
     fn count(&mut self) -> Result<(), UpstreamError> {
@@ -116,7 +117,7 @@ impl<'a> Exchange<'a> {
             return;
         }
         self.reported = progress.progress;
-        self.client.notify("notifications/progress", members::replace(params, "progressToken", token.get()));
+        self.client.notify("notifications/progress", splice::replace(params, "progressToken", token.get()));
     }
 
     /// Passes a log message on, named after its server, if the agent wants messages that mild.
@@ -132,7 +133,7 @@ impl<'a> Exchange<'a> {
             None => self.server.slug.clone(),
         };
         let logger = serde_json::Value::from(logger).to_string();
-        self.client.notify("notifications/message", members::replace(params, "logger", &logger));
+        self.client.notify("notifications/message", splice::replace(params, "logger", &logger));
     }
 }
 
@@ -150,7 +151,7 @@ async fn ask(client: &dyn Client, id: Id, request: InputRequest) -> Response {
 /// The answer to a request that belongs to no call of ours.
 pub(super) fn unrelated(request: Request) -> Response {
     let result = match request.method.as_str() {
-        "ping" => Ok(members::raw("{}")),
+        "ping" => Ok(splice::raw("{}")),
         "elicitation/create" => gate::decline(&request.method),
         method => Err(RpcError::new(METHOD_NOT_FOUND, format!("`{method}` is not available"))),
     };

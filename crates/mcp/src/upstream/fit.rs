@@ -102,17 +102,17 @@ fn raw(parts: &Map<String, Value>) -> Option<Arc<RawValue>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::members;
+    use crate::splice;
 
     fn fitted(result: &Value, limit: u64) -> Result<Value, UpstreamError> {
-        let fitted = fit(members::raw(result.to_string()), limit)?;
+        let fitted = fit(splice::raw(result.to_string()), limit)?;
         assert!(fitted.get().len() as u64 <= limit, "{} bytes", fitted.get().len());
         Ok(serde_json::from_str(fitted.get()).unwrap())
     }
 
     #[test]
     fn what_fits_is_not_touched() {
-        let result = members::raw(r#"{"content" : [],"x":1.0e3}"#);
+        let result = splice::raw(r#"{"content" : [],"x":1.0e3}"#);
         assert_eq!(fit(result.clone(), 1_024).unwrap().get(), result.get());
     }
 

@@ -7,8 +7,7 @@ use serde_json::{Map, Value, value::RawValue};
 use url::Url;
 
 use crate::protocol::{Client, RpcError, error::METHOD_NOT_FOUND};
-
-use super::members;
+use crate::splice;
 
 /// Extension under which a modern server answers with a task.
 pub(super) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -44,7 +43,7 @@ pub(super) fn admit(
 /// The answer that lets the server go on without the agent.
 pub(super) fn decline(method: &str) -> Answer {
     match method {
-        "elicitation/create" => Ok(members::raw(r#"{"action":"decline"}"#)),
+        "elicitation/create" => Ok(splice::raw(r#"{"action":"decline"}"#)),
         _ => Err(RpcError::new(METHOD_NOT_FOUND, format!("`{method}` is not available"))),
     }
 }
@@ -61,21 +60,21 @@ pub(super) fn capabilities(declared: &Map<String, Value>, settings: &ServerSetti
             "roots" if !settings.allow_roots => {}
             "tasks" | "extensions" => {}
             // A change of roots is not relayed, so it is not promised.
-            "roots" => members::append(&mut shown, name, "{}"),
-            _ => members::append(&mut shown, name, &value.to_string()),
+            "roots" => splice::append(&mut shown, name, "{}"),
+            _ => splice::append(&mut shown, name, &value.to_string()),
         }
     }
     let theirs = declared.get("extensions").and_then(Value::as_object);
     let mut extensions = String::from("{");
     for (name, value) in theirs.into_iter().flatten().filter(|(name, _)| *name != TASKS_EXTENSION) {
-        members::append(&mut extensions, name, &value.to_string());
+        splice::append(&mut extensions, name, &value.to_string());
     }
     if tasks {
-        members::append(&mut extensions, TASKS_EXTENSION, "{}");
+        splice::append(&mut extensions, TASKS_EXTENSION, "{}");
     }
     if extensions.len() > 1 {
         extensions.push('}');
-        members::append(&mut shown, "extensions", &extensions);
+        splice::append(&mut shown, "extensions", &extensions);
     }
     shown.push('}');
     shown
@@ -124,7 +123,7 @@ impl Elicitation {
 /// Says in the message who asks, so that one server cannot pose as another.
 fn label(params: &Arc<RawValue>, message: &str, server: &Server) -> Arc<RawValue> {
     let text = Value::String(format!("[{}] {message}", server.name)).to_string();
-    members::replace(params, "message", &text).unwrap_or_else(|| Arc::clone(params))
+    splice::replace(params, "message", &text).unwrap_or_else(|| Arc::clone(params))
 }
 
 #[cfg(test)]

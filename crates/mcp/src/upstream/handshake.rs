@@ -8,6 +8,7 @@ use serde_json::{Map, Value, value::RawValue};
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Detached, Era, Notification, Version, meta};
+use crate::splice::{self, Members};
 
 use super::{
     UpstreamError,
@@ -15,7 +16,6 @@ use super::{
     exchange::Exchange,
     gate,
     http::{Http, Outgoing, result_of},
-    members::{self, Members},
     params::{Ask, Leg},
     peer::{Peer, Side, Wire},
     pipe::Pipe,
@@ -153,7 +153,7 @@ fn facts(
     const INSTRUCTIONS_MAX: usize = 16 * 1024;
     let keep = |raw: Option<&RawValue>| {
         let raw = raw.filter(|raw| raw.get().len() <= 64 * 1024);
-        RawJson(raw.map_or_else(|| (*members::raw("{}")).to_owned(), ToOwned::to_owned))
+        RawJson(raw.map_or_else(|| (*splice::raw("{}")).to_owned(), ToOwned::to_owned))
     };
     ServerFacts {
         protocol_version: version.as_str().to_owned(),

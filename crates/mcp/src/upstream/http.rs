@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::protocol::{Envelope, Era, Message, Notification, Response, Version, headers};
+use crate::splice;
 
 use super::{
     UpstreamError,
@@ -16,7 +17,7 @@ use super::{
     error::Failure,
     event_stream::{Event, EventStream},
     exchange::Exchange,
-    members, oauth,
+    oauth,
     switchboard::{Handset, Switchboard},
 };
 
@@ -54,7 +55,7 @@ impl Outgoing {
         body.push_str("{\"jsonrpc\":\"2.0\",\"id\":");
         body.push_str(&id.to_string());
         body.push_str(",\"method\":");
-        members::string(&mut body, method);
+        splice::string(&mut body, method);
         body.push_str(",\"params\":");
         body.push_str(params);
         body.push('}');
@@ -350,7 +351,7 @@ pub(super) async fn drain(
 
 /// `notifications/cancelled` for one of our requests.
 pub(super) fn cancellation(id: u64) -> String {
-    let params = members::raw(format!("{{\"requestId\":{id}}}"));
+    let params = splice::raw(format!("{{\"requestId\":{id}}}"));
     Notification { method: "notifications/cancelled".to_owned(), params: Some(params) }.to_json()
 }
 

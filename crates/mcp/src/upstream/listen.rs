@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Detached, Era};
+use crate::splice;
 
 use super::{
     UpstreamError,
     changes::Changes,
     error::Failure,
     http::{Http, Outgoing, drain},
-    members,
     params::{Ask, Leg},
     peer::{Peer, Wire},
     peers::Peers,
@@ -202,7 +202,7 @@ impl Subscription {
             return None;
         }
         self.next_id += 1;
-        let params: Arc<RawValue> = members::raw(json!({ "notifications": filter }).to_string());
+        let params: Arc<RawValue> = splice::raw(json!({ "notifications": filter }).to_string());
         let ask = Ask::other("subscriptions/listen", Some(&params))?;
         let leg = Leg { version: self.version, progress: None, capabilities: "{}", log_level: None };
         Some(Outgoing::new(self.next_id, ask.method, &ask.params(&leg), ask.mirrored(&[])))

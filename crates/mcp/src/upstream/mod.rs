@@ -21,7 +21,6 @@ mod handshake;
 mod health;
 mod http;
 mod listen;
-pub(crate) mod members;
 mod oauth;
 mod params;
 mod peer;

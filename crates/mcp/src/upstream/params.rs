@@ -5,12 +5,11 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
+use crate::splice::{self, Members};
 use crate::{
     catalogue::HeaderParam,
     protocol::{Era, LogLevel, Version, headers, meta},
 };
-
-use super::members::{self, Members};
 
 /// A request of the agent, before it is fitted to one connection.
 #[derive(Debug)]
@@ -70,17 +69,17 @@ impl<'a> Ask<'a> {
         match &self.body {
             Body::Tool { name, arguments } => {
                 out.push_str("\"name\":");
-                members::string(&mut out, name);
-                members::append(&mut out, "arguments", arguments.get());
+                splice::string(&mut out, name);
+                splice::append(&mut out, "arguments", arguments.get());
             }
             Body::Other(members) => {
                 for (name, value) in members {
-                    members::append(&mut out, name, value.get());
+                    splice::append(&mut out, name, value.get());
                 }
             }
         }
         for (name, value) in &self.extra {
-            members::append(&mut out, name, value.get());
+            splice::append(&mut out, name, value.get());
         }
         self.write_meta(&mut out, leg);
         out.push('}');
@@ -93,11 +92,11 @@ impl<'a> Ask<'a> {
         let empty = out.len();
         if let Some(Members(theirs)) = self.meta.and_then(Members::of) {
             for (name, value) in theirs.iter().filter(|(name, _)| passes(name)) {
-                members::append(out, name, value.get());
+                splice::append(out, name, value.get());
             }
         }
         if let Some(token) = leg.progress {
-            members::append(out, "progressToken", &token.to_string());
+            splice::append(out, "progressToken", &token.to_string());
         }
         if leg.version.era() == Era::Modern {
             out.push_str(if out.len() == empty { "" } else { "," });
@@ -109,7 +108,7 @@ impl<'a> Ask<'a> {
             ));
             out.push_str(leg.capabilities);
             if let Some(level) = leg.log_level {
-                members::append(out, meta::LOG_LEVEL, &format!("\"{}\"", level.as_str()));
+                splice::append(out, meta::LOG_LEVEL, &format!("\"{}\"", level.as_str()));
             }
         }
         if out.len() == empty {
@@ -179,10 +178,10 @@ mod tests {
 
     #[test]
     fn meta_of_the_agents_connection_stays_and_the_rest_passes() {
-        let meta = members::raw(
+        let meta = splice::raw(
             r#"{"progressToken":"theirs","traceparent":"00-ab","vendor/x":{"y": 1},"io.modelcontextprotocol/clientInfo":{}}"#,
         );
-        let arguments = members::raw(r#"{"a": 1.0}"#);
+        let arguments = splice::raw(r#"{"a": 1.0}"#);
         let ask = Ask::tool("say \"hi\"", &arguments, Some(&meta));
         assert_eq!(
             ask.params(&LEGACY),
@@ -205,9 +204,9 @@ mod tests {
     #[test]
     fn empty_params_stay_empty() {
         assert_eq!(Ask::other("tools/list", None).unwrap().params(&LEGACY), "{}");
-        let cursor = members::raw(r#"{"cursor":"x","_meta":{"progressToken":1}}"#);
+        let cursor = splice::raw(r#"{"cursor":"x","_meta":{"progressToken":1}}"#);
         assert_eq!(Ask::other("tools/list", Some(&cursor)).unwrap().params(&LEGACY), r#"{"cursor":"x"}"#);
-        assert!(Ask::other("tools/list", Some(&members::raw("[1]"))).is_none());
+        assert!(Ask::other("tools/list", Some(&splice::raw("[1]"))).is_none());
     }
 
     #[test]
@@ -216,7 +215,7 @@ mod tests {
             path: path.iter().map(ToString::to_string).collect(),
             header: HeaderName::from_static(header),
         };
-        let arguments = members::raw(r#"{"region":"Zürich","opts":{"dry":true,"n":3},"gone":null,"list":[]}"#);
+        let arguments = splice::raw(r#"{"region":"Zürich","opts":{"dry":true,"n":3},"gone":null,"list":[]}"#);
         let mirrored = Ask::tool("deploy", &arguments, None).mirrored(&[
             param(&["region"], "mcp-param-region"),
             param(&["opts", "dry"], "mcp-param-dry"),

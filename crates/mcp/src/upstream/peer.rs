@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::splice;
 use crate::{
     catalogue::HeaderParam,
     protocol::{Client, Era, LogLevel, Response, Version},
@@ -23,7 +24,6 @@ use super::{
     exchange::Exchange,
     gate,
     http::{Http, Outgoing, cancellation},
-    members,
     params::{Ask, Leg},
     pipe::Pipe,
     switchboard::Switchboard,
@@ -173,7 +173,7 @@ impl Peer {
 
     /// Asks for the end of a task, without waiting for it.
     pub(super) fn cancel_task(&self, id: u64, task: &str) {
-        let named = members::raw(serde_json::json!({ "taskId": task }).to_string());
+        let named = splice::raw(serde_json::json!({ "taskId": task }).to_string());
         let Some(ask) = Ask::other("tasks/cancel", Some(&named)) else { return };
         let shown = gate::capabilities(&serde_json::Map::new(), &ServerSettings::default(), self.has_tasks_extension());
         let leg = Leg { version: self.version, progress: None, capabilities: &shown, log_level: None };

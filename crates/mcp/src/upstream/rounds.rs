@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::protocol::{AskError, Client, Era, InputRequest, RpcError};
+use crate::splice::{self, Members};
 
 use super::{
     UpstreamError,
     exchange::Exchange,
     gate,
     http::result_of,
-    members::{self, Members},
     params::Ask,
     peer::{Peer, Side},
 };
@@ -107,7 +107,7 @@ pub(super) async fn answers(
     for (key, InputRequest { method, params }) in requests {
         match gate::admit(server, client, &method, params) {
             Ok(params) => drop(open.insert(key, InputRequest { method, params })),
-            Err(Ok(answer)) => members::append(&mut out, &key, answer.get()),
+            Err(Ok(answer)) => splice::append(&mut out, &key, answer.get()),
             Err(Err(_)) => {}
         }
     }
@@ -124,12 +124,12 @@ pub(super) async fn answers(
         };
         for (key, answer) in answers {
             if let Ok(answer) = answer {
-                members::append(&mut out, &key, answer.get());
+                splice::append(&mut out, &key, answer.get());
             }
         }
     }
     out.push('}');
-    Ok(members::raw(out))
+    Ok(splice::raw(out))
 }
 
 /// Follows a task to its end and gives the result it stood in for.
@@ -149,7 +149,7 @@ pub(super) async fn follow(
             said.clone_from(&task.status_message);
             progress.tick(said.as_deref());
         }
-        let named = members::raw(serde_json::json!({ "taskId": task.id }).to_string());
+        let named = splice::raw(serde_json::json!({ "taskId": task.id }).to_string());
         if let Some(end) = end(peer, side, &task, &named, client, who).await? {
             break end;
         }
@@ -219,10 +219,10 @@ async fn update(
     answered.extend(open.keys().cloned());
     let responses = answers(side.server, client, open).await?;
     let mut params = String::from("{");
-    members::append(&mut params, "taskId", &serde_json::Value::from(task.id.as_str()).to_string());
-    members::append(&mut params, "inputResponses", responses.get());
+    splice::append(&mut params, "taskId", &serde_json::Value::from(task.id.as_str()).to_string());
+    splice::append(&mut params, "inputResponses", responses.get());
     params.push('}');
-    request(peer, side, "tasks/update", &members::raw(params), client, who).await?;
+    request(peer, side, "tasks/update", &splice::raw(params), client, who).await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use serde_json::{json, value::RawValue};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::splice::{self, Members};
 use crate::{
     catalogue::{self, ScanReport},
     protocol::Era,
@@ -22,7 +23,6 @@ use super::{
         UpstreamError,
         changes::Changes,
         error::Failure,
-        members,
         params::Ask,
         peer::Peer,
         peers::{Owner, Peers},
@@ -186,7 +186,7 @@ impl Connection {
                 )));
             }
             match next {
-                Some(next) => cursor = Some(members::raw(json!({ "cursor": next }).to_string())),
+                Some(next) => cursor = Some(splice::raw(json!({ "cursor": next }).to_string())),
                 None => return Ok(items),
             }
         }
@@ -249,7 +249,7 @@ impl Connection {
         };
         // A modern server hears of it by the subscription that is opened anew.
         if forward && peer.version.era() == Era::Legacy {
-            let params = members::raw(json!({ "uri": uri }).to_string());
+            let params = splice::raw(json!({ "uri": uri }).to_string());
             let ask = Ask::other(method, Some(&params)).ok_or_else(|| UpstreamError::Config("params".to_owned()))?;
             let nobody = Peers::nobody();
             let mut job = Job { ask, tool: None, client: &nobody, owner: Owner::Control, sent: AtomicBool::new(false) };
@@ -261,7 +261,7 @@ impl Connection {
                 return Err(error);
             }
         }
-        Ok(members::raw("{}"))
+        Ok(splice::raw("{}"))
     }
 }
 
@@ -272,7 +272,7 @@ fn read_page(
     items: &mut Vec<Arc<RawValue>>,
 ) -> Result<Option<String>, UpstreamError> {
     let odd = |what: String| UpstreamError::Protocol(format!("the answer to `{method}`: {what}"));
-    let page = members::Members::of(page).ok_or_else(|| odd("not an object".to_owned()))?;
+    let page = Members::of(page).ok_or_else(|| odd("not an object".to_owned()))?;
     let list = page.get(member).ok_or_else(|| odd(format!("no `{member}`")))?;
     let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|error| odd(error.to_string()))?;
     items.extend(list.into_iter().map(|item| Arc::from(item.to_owned())));

@@ -19,6 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::splice;
 use crate::{
     catalogue::{self, Facts, TaskSupport, ToolFacts},
     protocol::{Client, Era, Version},
@@ -40,7 +41,7 @@ use super::{
     fit::fit,
     health::Pulse,
     http::result_of,
-    members, oauth,
+    oauth,
     params::Ask,
     peer::Peer,
     peers::{Owner, Peers},
@@ -312,7 +313,7 @@ impl Connection {
             && peer.version == Version::V2025_11_25
             && job.ask.extra.is_empty()
         {
-            job.ask.extra = vec![("task", members::raw(json!({ "ttl": self.server.settings.call_ms }).to_string()))];
+            job.ask.extra = vec![("task", splice::raw(json!({ "ttl": self.server.settings.call_ms }).to_string()))];
         }
         let headers = facts.as_ref().map_or(&[][..], |facts| &facts.headers);
         job.sent.store(true, Ordering::Release);

@@ -295,12 +295,12 @@ async fn registration(
     provider: &Provider,
     us: &OAuthClient,
 ) -> Result<Registration, UpstreamError> {
-    let redirect_uri = &us.redirect_uri;
     #[derive(Deserialize)]
     struct Registered {
         client_id: String,
         client_secret: Option<String>,
     }
+    let redirect_uri = &us.redirect_uri;
     let secrets = store.account(account).secrets(SecretOwner::Server(server.id)).await?;
     if let Some(client_id) = &settings.client_id {
         let client_secret = secrets.get(CLIENT_SECRET).map(|secret| secret.expose_secret().to_owned());
