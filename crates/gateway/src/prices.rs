@@ -4,9 +4,10 @@
 //! a price, after an account's override and a model's own pricing, and it never guesses: a model that
 //! it does not name is unpriced.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
-use preloop_types::{Model, Rates};
+use chrono::{NaiveDate, NaiveTime};
+use preloop_types::{Model, Rates, Timestamp};
 use serde::Deserialize;
 
 use crate::models::without_date;
@@ -106,6 +107,12 @@ impl Catalogue {
         look_up(list, name).or_else(|| look_up(list, &name.replace('.', "-")))
     }
 
+    /// How old the list is.
+    pub fn age(&self, now: Timestamp) -> Duration {
+        let day = self.as_of.parse::<NaiveDate>().unwrap_or_default();
+        now.since(day.and_time(NaiveTime::MIN).and_utc().into())
+    }
+
     fn settle_likenesses(&mut self) {
         let same = |models: &HashMap<String, HashMap<String, Entry>>, like: &str| {
             let (list, name) = like.split_once('/')?;
@@ -171,6 +178,13 @@ mod tests {
     #[test]
     fn the_list_is_the_one_that_was_looked_through() {
         assert_eq!(hex::encode(Sha256::digest(TEXT)), SHA256, "look at the change, then put this hash there");
+    }
+
+    #[test]
+    fn the_list_says_how_old_it_is() {
+        let year = Duration::from_hours(24 * 365);
+        let later: Timestamp = chrono::DateTime::parse_from_rfc3339("2026-12-01T00:00:00Z").unwrap().to_utc().into();
+        assert_eq!(catalogue().age(later), year);
     }
 
     #[test]

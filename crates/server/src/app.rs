@@ -10,6 +10,7 @@ use preloop_govern::{
 };
 use preloop_notify::Courier;
 use preloop_store::{Keys, NewKey, NewOwner, Store, StoreOptions};
+use preloop_telemetry::Telemetry;
 use preloop_types::{AccountId, Scope};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
@@ -31,6 +32,7 @@ struct Parts {
     mcp: Mcp,
     gateway: Gateway,
     courier: Courier,
+    telemetry: Arc<Telemetry>,
     throttle: Throttle,
     shutdown: CancellationToken,
 }
@@ -82,8 +84,22 @@ impl App {
         let shutdown = CancellationToken::new();
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
         let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;
+        let telemetry = Telemetry::new(options.otlp.clone(), models::telemetry_name)?;
+        governor.set_observer(telemetry.clone());
         let throttle = Throttle::default();
-        let parts = Parts { options, public_url, store, governor, config, mcp, gateway, courier, throttle, shutdown };
+        let parts = Parts {
+            options,
+            public_url,
+            store,
+            governor,
+            config,
+            mcp,
+            gateway,
+            courier,
+            telemetry,
+            throttle,
+            shutdown,
+        };
         Ok((Self(Arc::new(parts)), first_key))
     }
 
@@ -119,6 +135,10 @@ impl App {
         &self.0.gateway
     }
 
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.0.throttle
     }
@@ -139,12 +159,17 @@ impl App {
     }
 
     /// Starts what runs beside requests: keeping memory in step with the store, expiring and
-    /// carrying out approvals, delivering notices.
+    /// carrying out approvals, delivering notices, sending spans.
     pub(crate) fn spawn_workers(&self, workers: &mut JoinSet<()>) {
         let (governor, courier, shutdown) = (self.governor().clone(), self.0.courier.clone(), self.0.shutdown.clone());
         workers.spawn({
             let shutdown = shutdown.clone();
             async move { governor.run(shutdown).await }
+        });
+        let telemetry = self.0.telemetry.clone();
+        workers.spawn({
+            let shutdown = shutdown.clone();
+            async move { telemetry.run(shutdown).await }
         });
         workers.spawn(async move { courier.run(shutdown.cancelled_owned()).await });
     }

@@ -41,6 +41,9 @@ pub enum ServeError {
     /// Outbound model traffic cannot be set up.
     #[error("model traffic cannot be set up: {0}")]
     Gateway(String),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] preloop_telemetry::OtlpError),
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Io(#[from] std::io::Error),

@@ -23,3 +23,8 @@ pub(crate) fn check(egress: Egress) -> ModelCheck {
         })
     })
 }
+
+/// What OpenTelemetry calls a provider.
+pub(crate) fn telemetry_name(provider: &str) -> &str {
+    providers::provider(provider).map_or(provider, |known| known.profile().telemetry)
+}

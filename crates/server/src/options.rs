@@ -3,6 +3,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 use ipnet::IpNet;
 use preloop_notify::SmtpSettings;
 use preloop_store::{Clock, SystemClock};
+use preloop_telemetry::OtlpOptions;
 use preloop_types::WriterId;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -37,6 +38,10 @@ pub struct ServerOptions {
     pub allow_stdio: bool,
     /// Environment variables that a policy document may read, besides `PRELOOP_POLICY_*`.
     pub policy_env: Vec<String>,
+    /// Where spans of calls are sent; nowhere when absent.
+    pub otlp: Option<OtlpOptions>,
+    /// What Prometheus shows to read `/metrics`; without it only this machine may.
+    pub metrics_token: Option<SecretString>,
     /// Hands mails out.
     pub smtp: Option<SmtpSettings>,
     /// Who the first account belongs to.
@@ -72,6 +77,8 @@ impl ServerOptions {
             allow_private_network: false,
             allow_stdio: false,
             policy_env: Vec::new(),
+            otlp: None,
+            metrics_token: None,
             smtp: None,
             owner: FirstOwner { username: "owner".to_owned(), email: None, key: None },
             clock: Arc::new(SystemClock),

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, CommandFactory, ValueEnum};
 use etcetera::BaseStrategy;
 use ipnet::IpNet;
-use preloop_server::{FirstOwner, Server, ServerOptions, SmtpSettings};
+use preloop_server::{FirstOwner, OtlpOptions, Server, ServerOptions, SmtpSettings};
 use preloop_store::{Clock, SystemClock};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Read from the environment only: a command line can be read by others.
-const SECRETS: [&str; 3] = ["SECRET_KEY", "PRELOOP_BOOTSTRAP_KEY", "SMTP_PASSWORD"];
+const SECRETS: [&str; 4] = ["SECRET_KEY", "PRELOOP_BOOTSTRAP_KEY", "PRELOOP_METRICS_TOKEN", "SMTP_PASSWORD"];
 
 /// Read by the programs around this one.
 const OTHERS: [&str; 1] = ["PRELOOP_CONFIG_DIR"];
@@ -44,7 +44,8 @@ const FREE: [&str; 2] = ["PRELOOP_POLICY_", "PRELOOP_TEST_"];
 #[command(
     after_help = "Secrets are read from the environment only: SECRET_KEY (seals stored credentials; required in \
 production, else kept in the data directory), PRELOOP_BOOTSTRAP_KEY (the owner's first API key, else one is made and \
-printed once), SMTP_PASSWORD."
+printed once), PRELOOP_METRICS_TOKEN (opens /metrics to other machines), SMTP_PASSWORD. Spans are sent where \
+OTEL_EXPORTER_OTLP_ENDPOINT says."
 )]
 pub(crate) struct Serve {
     /// Where to listen
@@ -157,6 +158,9 @@ impl Serve {
             allow_private_network: self.allow_private_network.unwrap_or(!production),
             allow_stdio: self.allow_stdio.unwrap_or(!production),
             policy_env: self.policy_env.clone(),
+            otlp: OtlpOptions::from_env(|name| std::env::var(name).ok())
+                .map_err(|error| Failure::usage(error.to_string()))?,
+            metrics_token: secret("PRELOOP_METRICS_TOKEN"),
             smtp: self.smtp.settings()?,
             owner: FirstOwner {
                 username: self.owner.clone(),
