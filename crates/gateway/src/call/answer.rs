@@ -51,7 +51,8 @@ impl Gateway {
         if let Some(kind) = answer.response.headers().get(header::CONTENT_TYPE) {
             headers.insert(header::CONTENT_TYPE, kind.clone());
         }
-        describe(&mut headers, &permit, translated.as_ref().map_or(&[][..], |translated| &translated.warnings));
+        let warnings = translated.iter().flat_map(|translated| translated.warnings.iter().map(String::as_str));
+        describe(&mut headers, &permit, warnings.chain(asked.added.iter().map(|(_, _, why)| *why)));
         let limits = Spending {
             reserved: permit.reserved(),
             output_tokens: stake.exposure.map(|exposure| exposure.output_tokens),
@@ -156,7 +157,7 @@ impl Gateway {
 /// Gives an answer that was kept.
 pub(super) fn again(cached: &Cached, permit: ModelPermit) -> Response {
     let mut headers = cached.headers.clone();
-    describe(&mut headers, &permit, &[]);
+    describe(&mut headers, &permit, [].into_iter());
     headers.insert(HeaderName::from_static("x-preloop-cache"), HeaderValue::from_static("hit"));
     permit.settle(ModelOutcome {
         http_status: 200,
@@ -198,7 +199,7 @@ fn stream_headers(headers: &mut HeaderMap, delivery: Delivery) {
 }
 
 /// What the agent's owner may want to know of the call.
-fn describe(headers: &mut HeaderMap, permit: &ModelPermit, more: &[String]) {
+fn describe<'w>(headers: &mut HeaderMap, permit: &'w ModelPermit, more: impl Iterator<Item = &'w str>) {
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(HeaderName::from_static(name), value);
@@ -206,10 +207,10 @@ fn describe(headers: &mut HeaderMap, permit: &ModelPermit, more: &[String]) {
     };
     set("x-preloop-model", &permit.call().model.alias);
     set("x-preloop-usage-id", &permit.call().id.to_string());
-    if permit.warnings().is_empty() && more.is_empty() {
+    let all: Vec<&str> = permit.warnings().iter().map(String::as_str).chain(more).collect();
+    if all.is_empty() {
         return;
     }
-    let all: Vec<&str> = permit.warnings().iter().chain(more).map(String::as_str).collect();
     let joined: String = all.join(" | ").chars().filter(|c| (' '..='~').contains(c)).take(WARNING_BYTES_MAX).collect();
     set("x-preloop-warning", &joined);
 }

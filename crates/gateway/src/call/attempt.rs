@@ -119,12 +119,14 @@ pub(super) async fn prepare(gateway: &Gateway, asked: &Asked<'_>, model: &Arc<Mo
 fn forwarded(asked: &Asked<'_>, model: &Model, upstream: &Upstream) -> Vec<Bytes> {
     let edits = &upstream.edits;
     let renamed = edits.model && asked.facts.model.as_deref() != Some(model.identifier.as_str());
+    let added = asked.added.iter().map(|(name, json, _)| (*name, *json));
+    let members: Vec<_> = edits.members.iter().copied().chain(added).collect();
     asked.facts.rewrite(
         &asked.body,
         &Edits {
             model: renamed.then_some(&model.identifier),
             include_usage: edits.include_usage && asked.streams(),
-            members: &edits.members,
+            members: &members,
             remove: edits.remove,
         },
     )

@@ -16,13 +16,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use preloop_dialects::{
     Dialect, Operation,
-    scan::{self, Facts},
+    scan::{self, Facts, Hosted},
     translate::BadRequest,
 };
 use preloop_govern::{ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind, Snapshot};
 use preloop_types::{
-    CallId, CostBound, Exposure, GuardrailSide, Hash, Model, ModelCall, ModelOutcome, ModelStatus, Principal,
-    config::Capture,
+    Budget, BudgetUnit, CallId, CostBound, Exposure, GuardrailSide, Hash, Model, ModelCall, ModelOutcome, ModelStatus,
+    Principal, config::Capture,
 };
 use serde_json::Value;
 
@@ -55,7 +55,15 @@ pub(crate) struct Asked<'r> {
     pub(crate) facts: Facts,
     pub(crate) guard: Option<Arc<Guard>>,
     pub(crate) capture: Capture,
+    /// Members to add to a body that is forwarded, and why.
+    pub(crate) added: Option<(&'static str, &'static str, &'static str)>,
 }
+
+/// Uses of the provider's own tools a call may have where a hard budget has to bound their cost and the
+/// agent sets no limit. Codex, for one, offers a search without one.
+const HOSTED_USES: u64 = 4;
+const HOSTED_LIMIT: (&str, &str, &str) =
+    ("max_tool_calls", "4", "the provider's own tools are limited to 4 uses, because a hard budget has to bound them");
 
 impl Asked<'_> {
     /// How the answer shall come, in the agent's dialect.
@@ -73,6 +81,18 @@ impl Asked<'_> {
         match self.delivery() {
             Delivery::Array if dialect != self.ask.dialect => Delivery::Events,
             delivery => delivery,
+        }
+    }
+
+    /// A limit for the provider's own tools, where nothing else keeps a hard budget.
+    fn bound_hosted_tools(&mut self, snapshot: &Snapshot) {
+        let counted = |budget: &Budget| budget.unit == BudgetUnit::Usd && budget.hard.is_some();
+        if self.facts.hosted == Hosted::Unlimited
+            && self.ask.dialect == Dialect::Responses
+            && snapshot.budgets.iter().any(|budget| counted(budget))
+        {
+            self.facts.hosted = Hosted::Limited(HOSTED_USES);
+            self.added = Some(HOSTED_LIMIT);
         }
     }
 
@@ -174,8 +194,21 @@ impl Gateway {
         let snapshot = self.governor().snapshot(who.account).await.map_err(|error| unavailable(&error))?;
         let guard = self.guard(who.account, &snapshot)?;
         let (facts, capture) = (Facts::default(), snapshot.model_settings.capture);
-        let mut asked =
-            Asked { id, who, ask, operation, in_path, method, headers, client, body, facts, guard, capture };
+        let mut asked = Asked {
+            id,
+            who,
+            ask,
+            operation,
+            in_path,
+            method,
+            headers,
+            client,
+            body,
+            facts,
+            guard,
+            capture,
+            added: None,
+        };
         if let Err(why) = asked.pass_guard() {
             return Err(self.refuse(&asked, None, ModelRefusalKind::ContentBlocked, why).await);
         }
@@ -186,6 +219,7 @@ impl Gateway {
                 return Err(Failure { param: field, ..refused });
             }
         }
+        asked.bound_hosted_tools(&snapshot);
         let signal = signals::session_signal(ask.dialect, headers, &asked.facts, asked.client.as_deref());
         match self.governor().sessions().bind(&asked.who, &signal).await {
             Ok(who) => asked.who = who,

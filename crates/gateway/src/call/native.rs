@@ -92,6 +92,7 @@ impl Gateway {
             facts: Facts::default(),
             guard: None,
             capture: Capture::Off,
+            added: None,
         };
         let stake = Stake { price: None, exposure: Some(Exposure::default()), bound: CostBound::AtMost(NanoUsd::ZERO) };
         let call = ModelCall { operation: "native", ..asked.call(model, &stake) };
