@@ -5,10 +5,9 @@ use std::{sync::Arc, time::Instant};
 use preloop_store::LedgerLine;
 use preloop_types::{CallId, Model, ModelCall, Principal, SessionId};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::{ModelAdmission, ModelPermit, ModelRefusal, ModelRefusalKind, Refused, permit::Granted, records};
-use crate::{Error, Governor, Snapshot};
+use crate::{Error, Governor, Snapshot, sessions::Stop};
 
 /// A request that never became a [`ModelCall`], as far as it is known.
 #[derive(Debug, Clone)]
@@ -87,8 +86,8 @@ impl Governor {
             ));
         }
         let stop = match call.session {
-            None => CancellationToken::new(),
-            Some(session) => self.inner().sessions.stop_of(session).ok_or_else(session_ended)?,
+            None => Stop::default(),
+            Some(session) => self.inner().sessions.stop_of(session, self.now()).ok_or_else(session_ended)?,
         };
         allowed(who, &call, &snapshot)?;
         let limits = self.inner().limits.enter(who, &call, &snapshot, self.now())?;

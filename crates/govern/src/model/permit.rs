@@ -17,6 +17,7 @@ use crate::{
     Governor,
     budgets::{Reservation, may_have_consumed},
     limits::Entered,
+    sessions::Stop,
 };
 
 /// One model call that may be sent. Only this crate makes one, and only after the intent is durable and
@@ -33,7 +34,7 @@ pub(crate) struct Granted {
     pub(crate) call: ModelCall,
     pub(crate) reservation: Reservation,
     pub(crate) limits: Entered,
-    pub(crate) stop: CancellationToken,
+    pub(crate) stop: Stop,
     pub(crate) started: Instant,
     pub(crate) is_durable: bool,
     pub(crate) in_flight: Arc<()>,
@@ -67,7 +68,7 @@ impl ModelPermit {
 
     /// Cancelled when the call has to stop: its session was ended.
     pub fn stopped(&self) -> &CancellationToken {
-        &self.granted().stop
+        &self.granted().stop.token
     }
 
     /// Sends the call to another model, after this one failed: allowed and reserved anew, and durable. What was

@@ -6,12 +6,9 @@
 
 mod signal;
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use dashmap::DashMap;
@@ -26,6 +23,9 @@ use crate::{Error, Governor, ModelRefusalKind, Result};
 
 /// Runs used less lately than this are forgotten, and read again when they are used.
 const FORGOTTEN_AFTER_US: i64 = 3_600_000_000;
+
+/// How often a run is read that may have ended while it was read.
+const TRIES: u32 = 8;
 
 /// Why a request belongs to no run.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -58,7 +58,16 @@ pub(crate) struct Runs {
     named: DashMap<(AccountId, String), Arc<Live>>,
     pinned: DashMap<SessionId, Arc<Live>>,
     /// What stops the calls of each run that is known to be open.
-    stops: DashMap<SessionId, (AccountId, CancellationToken)>,
+    stops: DashMap<SessionId, (Stop, Timestamp)>,
+    /// Counts ends, so that what was read before one is not kept after it.
+    ends: AtomicU64,
+}
+
+/// Stops the calls of a run. Each of them holds one.
+#[derive(Clone, Default)]
+pub(crate) struct Stop {
+    pub(crate) token: CancellationToken,
+    held: Arc<()>,
 }
 
 struct Live {
@@ -138,26 +147,40 @@ impl Sessions<'_> {
     }
 
     async fn live(&self, who: &Arc<Principal>, signal: &SessionSignal<'_>) -> Result<Arc<Live>, SessionRefused> {
-        let now = self.governor.now();
-        match identify(who, signal) {
-            Identity::Pinned(id) => self.pinned(who, id, now).await,
-            Identity::Of(named) => self.named(who, named, signal, now).await,
+        let identity = identify(who, signal);
+        for _ in 0..TRIES {
+            let now = self.governor.now();
+            let live = match &identity {
+                Identity::Pinned(id) => self.pinned(who, *id, now).await?,
+                Identity::Of(named) => self.named(who, named.clone(), signal, now).await?,
+            };
+            if let Some(live) = live {
+                return Ok(live);
+            }
         }
+        Err(SessionRefused::Unavailable(Error::Conflict("sessions end faster than they can be read".to_owned())))
     }
 
-    async fn pinned(&self, who: &Principal, id: SessionId, now: Timestamp) -> Result<Arc<Live>, SessionRefused> {
+    /// `None`: a run ended while this one was read.
+    async fn pinned(
+        &self,
+        who: &Principal,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Live>>, SessionRefused> {
         let runs = &self.governor.inner().sessions;
         if let Some(live) = runs.pinned.get(&id).map(|live| live.clone()) {
             live.touch(now);
-            return Ok(live);
+            return Ok(Some(live));
         }
+        let ends = runs.ends.load(Ordering::Acquire);
         let session = self.governor.store().account(who.account).runtime_session(id).await.map_err(Error::from)?;
         if session.is_some_and(|session| session.ended_at.is_some()) {
             return Err(SessionRefused::Ended);
         }
         let live = runs.know(who.account, id, now);
         runs.pinned.insert(id, live.clone());
-        Ok(live)
+        Ok(runs.unless_ended(live, ends))
     }
 
     async fn named(
@@ -166,7 +189,7 @@ impl Sessions<'_> {
         named: Named,
         signal: &SessionSignal<'_>,
         now: Timestamp,
-    ) -> Result<Arc<Live>, SessionRefused> {
+    ) -> Result<Option<Arc<Live>>, SessionRefused> {
         let runs = &self.governor.inner().sessions;
         let snapshot = self.governor.snapshot(who.account).await?;
         let minutes = i64::from(snapshot.model_settings.session_idle_minutes);
@@ -177,16 +200,15 @@ impl Sessions<'_> {
             && idle_since.is_none_or(|since| live.last_activity() >= since)
         {
             live.touch(now);
-            return Ok(live);
+            return Ok(Some(live));
         }
         let (account, identity) = place;
+        let ends = runs.ends.load(Ordering::Acquire);
         let principal = identity[..named.principal].to_owned();
         let rows = self.governor.store().account(account);
         let open = rows.session_of(identity.clone(), principal.clone()).await.map_err(Error::from)?;
         if let Some(open) = open.filter(|open| idle_since.is_none_or(|since| open.last_activity_at >= since)) {
-            let live = runs.know(account, open.id, now);
-            runs.named.insert((account, identity), live.clone());
-            return Ok(live);
+            return Ok(runs.keep((account, identity), open.id, ends, now));
         }
         let new = NewSession {
             source_type: who.agent.as_ref().map_or("api_key", |agent| &agent.kind).to_owned(),
@@ -219,9 +241,7 @@ impl Sessions<'_> {
             Opened::Begun(id) | Opened::Open(id) => id,
             Opened::Blocked => return Err(SessionRefused::Blocked),
         };
-        let live = runs.know(account, id, now);
-        runs.named.insert((account, identity), live.clone());
-        Ok(live)
+        Ok(runs.keep((account, identity), id, ends, now))
     }
 }
 
@@ -237,23 +257,48 @@ impl Live {
 
 impl Runs {
     fn know(&self, account: AccountId, id: SessionId, now: Timestamp) -> Arc<Live> {
-        self.stops.entry(id).or_insert_with(|| (account, CancellationToken::new()));
+        self.stops.entry(id).or_insert_with(|| (Stop::default(), now)).1 = now;
         let last_activity = AtomicI64::new(now.micros());
         Arc::new(Live { id, account, last_activity, bound: Mutex::default() })
     }
 
+    fn keep(&self, place: (AccountId, String), id: SessionId, ends: u64, now: Timestamp) -> Option<Arc<Live>> {
+        let live = self.know(place.0, id, now);
+        self.named.insert(place, live.clone());
+        self.unless_ended(live, ends)
+    }
+
+    /// Keeps what was read, unless a run ended meanwhile: it may have been this one.
+    fn unless_ended(&self, live: Arc<Live>, ends: u64) -> Option<Arc<Live>> {
+        if self.ends.load(Ordering::Acquire) == ends {
+            return Some(live);
+        }
+        self.forget(live.id);
+        None
+    }
+
+    /// The next request reads it anew.
+    fn forget(&self, id: SessionId) {
+        self.named.retain(|_, live| live.id != id);
+        self.pinned.remove(&id);
+        self.stops.remove_if(&id, |_, (stop, _)| Arc::strong_count(&stop.held) == 1);
+    }
+
     /// What stops the calls of an open run; `None` if it is over.
-    pub(crate) fn stop_of(&self, id: SessionId) -> Option<CancellationToken> {
-        self.stops.get(&id).map(|stop| stop.1.clone()).filter(|stop| !stop.is_cancelled())
+    pub(crate) fn stop_of(&self, id: SessionId, now: Timestamp) -> Option<Stop> {
+        let mut known = self.stops.get_mut(&id)?;
+        known.1 = now;
+        Some(known.0.clone()).filter(|stop| !stop.token.is_cancelled())
     }
 
     /// A run ended, or its principal was blocked or unblocked: everything of the account is looked up
     /// again.
     pub(crate) fn ended(&self, account: AccountId, id: SessionId) {
+        self.ends.fetch_add(1, Ordering::AcqRel);
         self.named.retain(|(of, _), _| *of != account);
         self.pinned.retain(|_, live| live.account != account);
-        if let Some((_, (_, stop))) = self.stops.remove(&id) {
-            stop.cancel();
+        if let Some((_, (stop, _))) = self.stops.remove(&id) {
+            stop.token.cancel();
         }
     }
 
@@ -268,9 +313,7 @@ impl Runs {
         let since = Timestamp::from_micros(now.micros().saturating_sub(FORGOTTEN_AFTER_US));
         self.named.retain(|_, live| live.last_activity() >= since);
         self.pinned.retain(|_, live| live.last_activity() >= since);
-        let mut known: HashSet<SessionId> = self.named.iter().map(|live| live.id).collect();
-        known.extend(self.pinned.iter().map(|live| live.id));
-        self.stops.retain(|id, _| known.contains(id));
+        self.stops.retain(|_, (stop, used)| Arc::strong_count(&stop.held) > 1 || *used >= since);
     }
 }
 
