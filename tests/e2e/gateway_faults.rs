@@ -60,10 +60,16 @@ async fn an_agent_that_leaves_at_any_event_leaves_one_record_and_no_open_provide
 #[ignore = "the gateway does not serve its routes yet"]
 async fn a_broken_answer_never_looks_whole() {
     let gateway = Gateway::start().await;
+    let faults = ["cut-1", "cut-3", "unfinished", "error-3"];
+    for api in Ask::APIS {
+        for words in faults {
+            gateway.serve(Family(api), words).await;
+        }
+    }
     for api in Ask::APIS {
         for family in [Family(api), Family(if api == Api::Chat { Api::Messages } else { Api::Chat })] {
-            for words in ["cut-1", "cut-3", "unfinished", "error-3"] {
-                let alias = gateway.serve(family, words).await;
+            for words in faults {
+                let alias = family.alias(words);
                 let case = format!("{api:?} by {} {words}", family.name());
 
                 let mut response = gateway.send(&Ask::new(api, &alias, true)).await;
@@ -100,7 +106,6 @@ async fn a_provider_that_fails_before_it_answers_is_told_plainly() {
         ("status-503", 503, ""),
         ("status-504", 504, ""),
         ("html--ok", 502, ""),
-        ("status-500--ok", 502, ""),
         ("cut-0", 502, ""),
     ];
     for api in Ask::APIS {
@@ -189,11 +194,7 @@ async fn five_hundred_and_twelve_streams_at_once_lose_no_frame() {
     let mut streams = JoinSet::new();
     for n in 0..512 {
         let api = Ask::APIS[n % 4];
-        let alias = if n < 4 {
-            gateway.serve(Family(api), words).await
-        } else {
-            format!("{}.{}", Family(api).name(), Family(api).identifier(words))
-        };
+        let alias = if n < 4 { gateway.serve(Family(api), words).await } else { Family(api).alias(words) };
         let gateway = gateway.clone();
         streams.spawn(async move { (api, gateway.ask(&Ask::new(api, &alias, true)).await) });
     }
@@ -214,12 +215,12 @@ async fn five_hundred_and_twelve_streams_at_once_lose_no_frame() {
 #[ignore = "the gateway does not serve its routes yet"]
 async fn a_slow_reader_holds_back_its_provider_and_nobody_else() {
     let gateway = Gateway::start().await;
-    let flood = gateway.serve(Family(Api::Chat), "frames-400000").await;
+    let flood = gateway.serve(Family(Api::Chat), "frames-60000").await;
     let quick = gateway.serve(Family(Api::Chat), "").await;
     let before = gateway.app.process().resident().unwrap();
     let mut slow = Vec::new();
     for _ in 0..8 {
-        // Opened, and then not read: eight times some hundred megabytes.
+        // Opened, and then not read: eight times some fifteen megabytes.
         slow.push(gateway.send(&Ask::new(Api::Chat, &flood, true)).await);
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -274,7 +275,7 @@ async fn no_frame_waits_for_another() {
 async fn an_agent_that_leaves_a_silent_provider_is_not_waited_for() {
     let gateway = Gateway::start().await;
     for stream in [false, true] {
-        let alias = format!("{}.{}", "messages", Family(Api::Messages).identifier("silent"));
+        let alias = Family(Api::Messages).alias("silent");
         if !stream {
             gateway.serve(Family(Api::Messages), "silent").await;
         }
@@ -288,7 +289,10 @@ async fn an_agent_that_leaves_a_silent_provider_is_not_waited_for() {
         assert_eq!(end, End::Abandoned);
         assert!(at.saturating_duration_since(left) < Duration::from_secs(1));
     }
-    assert!(gateway.outcomes().await.iter().all(|outcome| outcome["status"] == "disconnected"));
+    // Whether the provider did any of it nobody knows.
+    for outcome in gateway.outcomes().await {
+        assert!(["disconnected", "unknown"].contains(&outcome["status"].as_str().unwrap()), "{outcome:#}");
+    }
 }
 
 #[tokio::test]

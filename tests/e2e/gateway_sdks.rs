@@ -90,9 +90,7 @@ async fn an_sdk_sees_through_preloop_what_it_sees_directly_whoever_serves_the_mo
         for language in LANGUAGES {
             let steps = planned(|words| Family(Api::Chat).identifier(words));
             let expected = run(&clients, language, api, &direct.url(), "none", &steps).await;
-            let alias = |family: Family, words: &str| format!("{}.{}", family.name(), family.identifier(words));
-            let all: Vec<Value> =
-                Family::ALL.iter().flat_map(|&family| planned(|words| alias(family, words))).collect();
+            let all: Vec<Value> = Family::ALL.iter().flat_map(|&family| planned(|words| family.alias(words))).collect();
             let seen = run(&clients, language, api, &gateway.app.url(), &gateway.key, &all).await;
             for (n, (step, seen)) in all.iter().zip(&seen).enumerate() {
                 let expected = &expected[n % steps.len()];
@@ -160,7 +158,7 @@ async fn lists_counts_and_vectors_come_in_every_dialect() {
     }
     aliases.sort();
     for api in Ask::APIS {
-        let own = format!("{}.{}", Family(api).name(), Family(api).identifier(""));
+        let own = Family(api).alias("");
         let embedding = if api == Api::Gemini { "gemini.mock" } else { "chat.mock" };
         let mut steps = vec![json!({ "do": "models" }), json!({ "do": "model", "model": own })];
         match api {

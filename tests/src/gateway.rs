@@ -47,6 +47,11 @@ impl Family {
         let base = if self.0 == Api::Responses { "mock-codex" } else { "mock" };
         if words.is_empty() { base.to_owned() } else { format!("{base}--{words}") }
     }
+
+    /// What agents call it.
+    pub fn alias(self, words: &str) -> String {
+        format!("{}.{}", self.name(), self.identifier(words))
+    }
 }
 
 /// A server, a provider behind it and an agent's key.
@@ -87,7 +92,7 @@ impl Gateway {
     /// The same, with more members of the model.
     pub async fn serve_with(&self, family: Family, words: &str, more: Value) -> String {
         let mut model = json!({
-            "alias": format!("{}.{}", family.name(), family.identifier(words)),
+            "alias": family.alias(words),
             "provider": family.provider(),
             "identifier": family.identifier(words),
             "endpoint": self.provider.base(family.0),

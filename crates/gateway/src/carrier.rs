@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
 use preloop_dialects::{
     Dialect,
     ir::Signature,
@@ -17,8 +20,14 @@ use preloop_store::Sealer;
 use preloop_types::AccountId;
 use serde::{Deserialize, Serialize};
 
-/// What a sealed signature begins with.
-const PREFIX: &str = "plr1.";
+/// What a sealed signature begins with: whole groups of base64, because some SDKs decode signatures and
+/// encode them again.
+const PREFIX: &str = "preloop1";
+/// Reads what they make of it, padded or not.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 const CONTEXT: &str = "gateway/reasoning";
 /// Longest text that is opened.
 const SEALED_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -58,13 +67,13 @@ impl Carrier for AccountCarrier {
         let Signature { dialect, item_id, value } = signature.clone();
         // A struct of strings always serialises.
         let plain = serde_json::to_vec(&Envelope { dialect, item: item_id, value }).unwrap_or_default();
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(self.sealer.seal(CONTEXT, &plain)))
+        format!("{PREFIX}{}", STANDARD.encode(self.sealer.seal(CONTEXT, &plain)))
     }
 
     fn open(&self, text: &str) -> Result<Option<Signature>, BadRequest> {
         let Some(sealed) = text.strip_prefix(PREFIX) else { return Ok(None) };
         let envelope = (sealed.len() <= SEALED_BYTES_MAX)
-            .then(|| URL_SAFE_NO_PAD.decode(sealed).ok())
+            .then(|| LENIENT.decode(sealed.replace('-', "+").replace('_', "/")).ok())
             .flatten()
             .and_then(|sealed| self.sealer.open(CONTEXT, &sealed).ok())
             .and_then(|plain| serde_json::from_slice::<Envelope>(&plain).ok());

@@ -26,7 +26,8 @@ use crate::{
     carrier::is_carried_in,
     failure::Failure,
     models,
-    providers::{self, Fault, Outgoing, Profile, Retry, Upstream},
+    providers::{self, Fault, Outgoing, Profile, Retry, Secrets, Upstream},
+    secrets,
 };
 
 /// Longest wait for the head of an answer.
@@ -47,6 +48,8 @@ pub(super) struct Prepared {
     pub(super) upstream: Upstream,
     pub(super) method: Method,
     pub(super) body: Vec<Bytes>,
+    /// What it is asked with, and nobody else may see.
+    pub(super) secrets: Arc<Secrets>,
     /// What was translated, and how to read the answer; `None` where agent and provider speak alike.
     pub(super) translated: Option<Translated>,
 }
@@ -112,7 +115,16 @@ pub(super) async fn prepare(gateway: &Gateway, asked: &Asked<'_>, model: &Arc<Mo
         (edited(body, dialect, asked.operation, &upstream)?, Some(translated))
     };
     let profile = provider.profile();
-    Ok(Prepared { model: model.clone(), profile, dialect, upstream, method: asked.method.clone(), body, translated })
+    Ok(Prepared {
+        model: model.clone(),
+        profile,
+        dialect,
+        upstream,
+        method: asked.method.clone(),
+        body,
+        secrets,
+        translated,
+    })
 }
 
 /// The agent's own bytes, but for what the provider wants otherwise.
@@ -236,6 +248,7 @@ async fn once(gateway: &Gateway, prepared: &Prepared, permit: &ModelPermit) -> R
     let (head, body) = response.into_parts();
     let body = timeout(FIRST_BYTE_WITHIN, Limited::new(body, REFUSAL_BYTES_MAX).collect()).await;
     let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = secrets::without(body, &prepared.secrets);
     let fault = Fault::of_answer(profile, head.status.as_u16(), &head.headers, &body);
     let verbatim = fault.verbatim && prepared.translated.is_none();
     Err(Refused { fault, verbatim: verbatim.then_some(body) })
