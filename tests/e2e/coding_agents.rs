@@ -56,7 +56,7 @@ async fn coding_agents_do_the_task_on_the_mocks() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
+#[ignore = "twenty runs of coding agents: minutes; `cargo xtask test -- --run-ignored all coding_agents`"]
 async fn coding_agents_do_the_task_with_models_and_tools_behind_preloop() {
     let Some(packages) = coding_agents("coding agents") else { return };
     let Some(clients) = python_and_node("coding agents") else { return };

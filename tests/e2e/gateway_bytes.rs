@@ -38,7 +38,6 @@ fn corpus(api: Api) -> Vec<String> {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn what_the_agent_sent_is_what_the_model_got() {
     let gateway = Gateway::start().await;
     for api in Ask::APIS {
@@ -71,7 +70,6 @@ async fn what_the_agent_sent_is_what_the_model_got() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn frames_arrive_as_they_were_written_however_they_were_cut() {
     let gateway = Gateway::start().await;
     for api in Ask::APIS {
@@ -90,7 +88,6 @@ async fn frames_arrive_as_they_were_written_however_they_were_cut() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn gemini_without_events_is_one_json_array() {
     let gateway = Gateway::start().await;
     let alias = gateway.serve(Family(Api::Gemini), "").await;
@@ -106,7 +103,6 @@ async fn gemini_without_events_is_one_json_array() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn an_agent_that_did_not_ask_for_usage_sees_none_and_it_is_counted_all_the_same() {
     let gateway = Gateway::start().await;
     let alias = gateway
@@ -126,7 +122,6 @@ async fn an_agent_that_did_not_ask_for_usage_sees_none_and_it_is_counted_all_the
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_member_that_stands_twice_is_refused_before_anyone_sees_it() {
     let gateway = Gateway::start().await;
     for api in [Api::Chat, Api::Responses, Api::Messages] {

@@ -16,7 +16,6 @@ fn frames(read: &[u8]) -> usize {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn an_agent_that_leaves_at_any_event_leaves_one_record_and_no_open_provider() {
     let gateway = Gateway::start().await;
     for api in Ask::APIS {
@@ -57,7 +56,6 @@ async fn an_agent_that_leaves_at_any_event_leaves_one_record_and_no_open_provide
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_broken_answer_never_looks_whole() {
     let gateway = Gateway::start().await;
     let faults = ["cut-1", "cut-3", "unfinished", "error-3"];
@@ -90,7 +88,6 @@ async fn a_broken_answer_never_looks_whole() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_provider_that_fails_before_it_answers_is_told_plainly() {
     let gateway = Gateway::start().await;
     // Words of the model, the status for the agent, and its stable code.
@@ -135,7 +132,6 @@ async fn a_provider_that_fails_before_it_answers_is_told_plainly() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_short_failure_is_tried_again_and_recorded_once() {
     let gateway = Gateway::start().await;
     for words in ["status-503--first-1", "status-500--first-1", "status-429--retry-1--first-1"] {
@@ -153,7 +149,6 @@ async fn a_short_failure_is_tried_again_and_recorded_once() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_model_that_is_down_is_replaced_by_its_fallback() {
     let gateway = Gateway::start().await;
     let second = gateway.serve(Family(Api::Gemini), "").await;
@@ -169,7 +164,6 @@ async fn a_model_that_is_down_is_replaced_by_its_fallback() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_provider_that_is_gone_and_comes_back_serves_the_next_call() {
     let mut gateway = Gateway::start().await;
     let alias = gateway.serve(Family(Api::Chat), "").await;
@@ -186,7 +180,6 @@ async fn a_provider_that_is_gone_and_comes_back_serves_the_next_call() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn five_hundred_and_twelve_streams_at_once_lose_no_frame() {
     let gateway = Arc::new(Gateway::start().await);
     let words = "frames-20--stall-20";
@@ -212,7 +205,6 @@ async fn five_hundred_and_twelve_streams_at_once_lose_no_frame() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_slow_reader_holds_back_its_provider_and_nobody_else() {
     let gateway = Gateway::start().await;
     let flood = gateway.serve(Family(Api::Chat), "frames-60000").await;
@@ -256,7 +248,6 @@ async fn longest_pause(http: &reqwest::Client, url: &str, key: &str, model: &str
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn no_frame_waits_for_another() {
     let gateway = Gateway::start().await;
     let direct = Provider::start(Options::default()).await.unwrap();
@@ -271,7 +262,6 @@ async fn no_frame_waits_for_another() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn an_agent_that_leaves_a_silent_provider_is_not_waited_for() {
     let gateway = Gateway::start().await;
     for stream in [false, true] {
@@ -296,7 +286,6 @@ async fn an_agent_that_leaves_a_silent_provider_is_not_waited_for() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn bodies_that_are_no_requests_are_refused_in_the_agents_dialect() {
     let gateway = Gateway::start().await;
     for api in Ask::APIS {

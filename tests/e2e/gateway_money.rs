@@ -35,7 +35,6 @@ async fn hard_limit(gateway: &Gateway, dollars: &str) {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn the_ledger_is_the_providers_own_bill_to_the_nano_dollar() {
     let gateway = Gateway::start().await;
     let words = [
@@ -91,7 +90,6 @@ async fn the_ledger_is_the_providers_own_bill_to_the_nano_dollar() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn numbers_that_the_provider_did_not_give_are_called_what_they_are() {
     let gateway = Gateway::start().await;
     for family in Family::ALL {
@@ -105,7 +103,6 @@ async fn numbers_that_the_provider_did_not_give_are_called_what_they_are() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_model_without_a_price_is_served_and_stays_visibly_unpriced() {
     let gateway = Gateway::start().await;
     let alias = gateway.serve(Family(Api::Chat), "").await;
@@ -118,7 +115,6 @@ async fn a_model_without_a_price_is_served_and_stays_visibly_unpriced() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn two_hundred_calls_at_once_spend_a_dollar_and_not_a_cent_more() {
     let gateway = Arc::new(Gateway::start().await);
     let alias = gateway.serve_with(Family(Api::Messages), "wait-20--in-0--out-1000", cent()).await;
@@ -142,7 +138,6 @@ async fn two_hundred_calls_at_once_spend_a_dollar_and_not_a_cent_more() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn what_a_call_did_not_use_is_free_for_the_next() {
     let gateway = Gateway::start().await;
     // Reserves a cent, uses a tenth of it.
@@ -159,7 +154,6 @@ async fn what_a_call_did_not_use_is_free_for_the_next() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn no_abort_and_no_crash_spends_more_than_the_budget_or_keeps_any_of_it() {
     let mut gateway = Gateway::start().await;
     let words = "frames-5--stall-10--in-0--out-1000";

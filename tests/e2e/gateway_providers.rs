@@ -29,7 +29,6 @@ fn model(gateway: &Gateway, name: &str) -> Option<Value> {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn every_provider_answers_in_every_dialect() {
     // Some providers have no credentials at all, so it must not want any.
     let gateway = Gateway::start_with(Setup::default(), Options::default()).await;

@@ -39,7 +39,6 @@ async fn put(gateway: &Gateway, path: &str, body: Value) {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_key_for_some_models_sees_and_uses_no_other() {
     let gateway = Gateway::start().await;
     let allowed = gateway.serve(Family(Api::Chat), "").await;
@@ -64,7 +63,6 @@ async fn a_key_for_some_models_sees_and_uses_no_other() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_spent_budget_a_rate_and_the_kill_switch_are_said_in_every_dialect() {
     let gateway = Gateway::start().await;
     let priced = json!({ "pricing": { "input": "0", "output": "10" }, "settings": { "max_output": 1000 } });
@@ -89,7 +87,6 @@ async fn a_spent_budget_a_rate_and_the_kill_switch_are_said_in_every_dialect() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_key_that_is_revoked_is_of_no_use_a_second_later() {
     let gateway = Gateway::start().await;
     let alias = gateway.serve(Family(Api::Messages), "frames-200--stall-20").await;
@@ -110,7 +107,7 @@ async fn a_key_that_is_revoked_is_of_no_use_a_second_later() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
+#[ignore = "needs `GET /api/v1/runtime-sessions`"]
 async fn a_session_that_is_ended_cuts_its_stream_and_stays_ended() {
     let gateway = Gateway::start().await;
     let words = "frames-500--stall-20";
@@ -142,7 +139,7 @@ async fn a_session_that_is_ended_cuts_its_stream_and_stays_ended() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
+#[ignore = "needs `GET /api/v1/runtime-sessions`"]
 async fn nobody_joins_a_session_by_knowing_its_name() {
     let gateway = Gateway::start().await;
     let alias = gateway.serve(Family(Api::Chat), "").await;

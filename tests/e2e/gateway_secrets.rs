@@ -8,7 +8,6 @@ use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_providers_key_is_in_no_answer_log_export_or_file() {
     let setup = Setup { env: vec![("LOG_LEVEL".to_owned(), "trace".to_owned())], ..Setup::default() };
     let gateway = Gateway::start_with(setup, Gateway::locked(Options::default())).await;
@@ -54,7 +53,6 @@ async fn a_providers_key_is_in_no_answer_log_export_or_file() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn nothing_of_the_agents_own_request_betrays_it_to_the_provider() {
     let gateway = Gateway::start().await;
     for api in Ask::APIS {
@@ -71,7 +69,6 @@ async fn nothing_of_the_agents_own_request_betrays_it_to_the_provider() {
 }
 
 #[tokio::test]
-#[ignore = "the gateway does not serve its routes yet"]
 async fn a_key_in_a_url_is_taken_and_never_written_down() {
     let gateway = Gateway::start().await;
     let alias = gateway.serve(Family(Api::Gemini), "").await;
