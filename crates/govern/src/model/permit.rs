@@ -25,7 +25,7 @@ use crate::{
 /// `unknown` at its bound.
 #[must_use = "a permit is settled with the call's outcome"]
 pub struct ModelPermit {
-    granted: Option<Granted>,
+    granted: Option<Box<Granted>>,
 }
 
 pub(crate) struct Granted {
@@ -42,7 +42,7 @@ pub(crate) struct Granted {
 
 impl ModelPermit {
     pub(crate) fn new(granted: Granted) -> Self {
-        Self { granted: Some(granted) }
+        Self { granted: Some(Box::new(granted)) }
     }
 
     /// The call as it was decided; after [`ModelPermit::reroute`] with its new model.
