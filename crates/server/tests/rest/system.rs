@@ -180,3 +180,18 @@ async fn it_ends_in_order_and_comes_back() {
     }
     assert_eq!(first_keys, [true, false]);
 }
+
+#[tokio::test]
+async fn metrics_are_for_this_machine_or_for_whoever_has_the_token() {
+    let app = App::start().await;
+    let nobody = app.nobody();
+    let shown = nobody.get("/metrics").await;
+    assert_eq!(shown.status, 200, "{}", shown.text);
+    assert!(shown.text.contains("\ngateway_inflight 0\n") && shown.text.contains("journal_records_total"));
+    let forwarded = nobody.request(Method::GET, "/metrics").header("x-forwarded-for", "203.0.113.9");
+    assert_eq!(nobody.send(forwarded).await.status, 403);
+
+    let app = App::with(|options| options.metrics_token = Some("prometheus-reads".into())).await;
+    assert_eq!(app.nobody().get("/metrics").await.status, 401);
+    assert_eq!(app.with_key("prometheus-reads").get("/metrics").await.status, 200);
+}
