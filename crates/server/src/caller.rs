@@ -43,6 +43,7 @@ needs! {
     ViewAgents ManageAgents
     ViewAiModels CreateAiModels EditAiModels DeleteAiModels
     ViewCost ManageBudgets
+    ViewRuntimeSessions ManageRuntimeSessions ExecuteTools
     ManageAccount
 }
 

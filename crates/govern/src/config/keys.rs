@@ -1,7 +1,7 @@
 //! API keys: made here, shown once, kept as a hash.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use preloop_store::KeyRow;
+use preloop_store::{KeyRow, Tx};
 use preloop_types::{
     Agent, AgentId, Hash, KeyId, ModelPattern, Principal, Scope, Timestamp,
     config::{SubjectGovernance, SubjectRef},
@@ -80,7 +80,7 @@ const PREFIX_SHOWN: usize = 12;
 
 /// A key as the journal shows it.
 #[derive(Serialize)]
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     name: &'a str,
     prefix: &'a str,
     scopes: &'a [Scope],
@@ -124,9 +124,8 @@ impl Config {
             .change(who.account, move |tx| {
                 Box::pin(async move {
                     let keys = tx.keys().await?;
-                    let live: Vec<_> = keys.iter().filter(|key| key.revoked_at.is_none()).collect();
-                    limits::room("API keys", live.len(), limits::KEYS_MAX)?;
-                    if live.iter().any(|key| key.name == name) {
+                    room(&keys, tx.now())?;
+                    if keys.iter().any(|key| key.revoked_at.is_none() && key.name == name) {
                         return Err(ConfigError::Refused(format!("an API key named `{name}` already exists")));
                     }
                     if new.expires_at.is_some_and(|end| end <= tx.now()) {
@@ -150,13 +149,11 @@ impl Config {
                         revoked_at: None,
                         created_at: tx.now(),
                     };
-                    tx.insert_key(&row).await?;
+                    insert(tx, by, &row).await?;
                     if !allowed_models.is_empty() {
                         let governance = SubjectGovernance { allowed_models, ..SubjectGovernance::default() };
                         governance::put(tx, by, SubjectRef::Key(row.id), governance).await?;
                     }
-                    let shown = Shown::from(&row);
-                    by.credential_changed(tx, What::ApiKey, (row.id.0, &row.name), None::<&Shown<'_>>, Some(&shown));
                     Ok(row)
                 })
             })
@@ -185,8 +182,22 @@ impl Config {
     }
 }
 
+/// Adds a key and its record.
+pub(super) async fn insert(tx: &mut Tx<'_>, by: Actor, row: &KeyRow) -> Result<()> {
+    tx.insert_key(row).await?;
+    let shown = Shown::from(row);
+    by.credential_changed(tx, What::ApiKey, (row.id.0, &row.name), None::<&Shown<'_>>, Some(&shown));
+    Ok(())
+}
+
+/// There is room for one more key among those that still work.
+pub(super) fn room(keys: &[KeyRow], now: Timestamp) -> Result<()> {
+    let works = |key: &&KeyRow| key.revoked_at.is_none() && key.expires_at.is_none_or(|end| end > now);
+    limits::room("API keys", keys.iter().filter(works).count(), limits::KEYS_MAX)
+}
+
 /// The agent a key is for: the one of that name, as it is described now, or a new one.
-fn bound(new: &NewAgent, keys: &[KeyRow], now: Timestamp) -> Result<Agent> {
+pub(super) fn bound(new: &NewAgent, keys: &[KeyRow], now: Timestamp) -> Result<Agent> {
     let name = limits::name("agent.name", &new.name)?;
     let kind = limits::name("agent.kind", new.kind.as_deref().unwrap_or("custom"))?;
     limits::count("agent.tags", new.tags.len(), limits::ITEMS_MAX)?;
@@ -195,7 +206,7 @@ fn bound(new: &NewAgent, keys: &[KeyRow], now: Timestamp) -> Result<Agent> {
     Ok(Agent { id: known.map_or_else(|| AgentId::new(now), |agent| agent.id), name, kind, tags })
 }
 
-fn scopes(who: &Principal, words: &[String]) -> Result<Vec<Scope>> {
+pub(super) fn scopes(who: &Principal, words: &[String]) -> Result<Vec<Scope>> {
     if words.is_empty() {
         return Ok(Scope::AGENT.to_vec());
     }

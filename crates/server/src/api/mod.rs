@@ -9,15 +9,18 @@ mod approval_requests;
 mod approval_workflows;
 mod audit;
 mod budgets;
+mod calls;
 mod governance;
 mod mcp_oauth;
 mod mcp_servers;
 mod policies;
 mod price_overrides;
+mod runtime_sessions;
 mod shape;
 mod system;
 mod tool_configurations;
 mod tools;
+mod usage;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -42,6 +45,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(ai_models::router())
         .merge(price_overrides::router())
         .merge(budgets::router())
+        .merge(usage::router())
+        .merge(runtime_sessions::router())
         .merge(governance::router())
         .merge(account::router())
         .merge(system::router())

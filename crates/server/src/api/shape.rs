@@ -5,7 +5,7 @@ use preloop_api_types::{
     access_rules::{AccessRule, RuleSummary},
 };
 use preloop_types::{
-    AccountId, Timestamp,
+    AccountId, NanoUsd, Timestamp,
     config::{self, ToolConfig},
 };
 
@@ -15,6 +15,11 @@ pub(super) fn at(at: Timestamp) -> DateTime<Utc> {
 
 pub(super) fn at_opt(instant: Option<Timestamp>) -> Option<DateTime<Utc>> {
     instant.map(at)
+}
+
+/// Dollars for reading; what has to be exact is a decimal text.
+pub(super) fn dollars(amount: NanoUsd) -> f64 {
+    amount.to_string().parse().unwrap_or_default()
 }
 
 fn priority(position: usize) -> u32 {
