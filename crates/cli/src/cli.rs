@@ -6,7 +6,10 @@ use url::Url;
 
 use crate::{
     client::parse_url,
-    commands::{approvals, audit, completions, doctor, keys, mcp, policy, serve, tools},
+    commands::{
+        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, policy, prices, serve, sessions,
+        tools, usage,
+    },
     output::{Format, Printer},
 };
 
@@ -71,6 +74,24 @@ pub(crate) enum Command {
     /// Policies: what is allowed, denied, or put before a human
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Models agents can ask for, and who serves them
+    #[command(subcommand)]
+    Models(models::Models),
+    /// What models cost this account, whatever the catalogue says
+    #[command(subcommand)]
+    Prices(prices::Prices),
+    /// Limits on what model calls may consume
+    #[command(subcommand)]
+    Budgets(budgets::Budgets),
+    /// What model calls consumed and cost
+    #[command(alias = "cost", args_conflicts_with_subcommands = true)]
+    Usage(Box<usage::Usage>),
+    /// Runs of agents: what they did, and their end
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    /// What holds for all model traffic; the kill switch
+    #[command(subcommand)]
+    Gateway(gateway::Gateway),
     /// Requests that wait for a human, and those decided
     #[command(subcommand)]
     Approvals(approvals::Approvals),
@@ -125,6 +146,21 @@ mod tests {
             "approvals approve latest --comment fine",
             "approvals watch --tool pay --bell",
             "keys create laptop --expires 90d --tool a --tool b -q",
+            "keys create claude --for claude_code --name Claude --label team=web --model anthropic/*",
+            "models add anthropic claude-x --key-env KEY --default --price 3,15 --set max_output=8192",
+            "models update fast --disable --provider-setting region=eu-central-1",
+            "models providers openai",
+            "prices add openai/* --discount 20",
+            "budgets add --of session --each --hard 5 --period all_time",
+            "budgets update 0190 --hard none",
+            "usage --since 7d --by session",
+            "usage calls hello --limit 5 --json",
+            "cost health",
+            "sessions list --active",
+            "sessions end 0190 --block --reason enough",
+            "sessions token codex run-1 --minutes 60",
+            "gateway off",
+            "gateway set --allow tag:cheap --unpriced warn",
             "audit list --since 2h --kind call.intent",
             "audit verify export.jsonl",
             "doctor --url http://127.0.0.1:1 --token secret",
@@ -138,9 +174,15 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        for line in
-            ["mcp add x", "mcp add x http://a -- b", "tools --json --yaml", "keys create a --agent --admin", "frob"]
-        {
+        for line in [
+            "mcp add x",
+            "mcp add x http://a -- b",
+            "tools --json --yaml",
+            "keys create a --agent --admin",
+            "budgets add",
+            "prices add x",
+            "frob",
+        ] {
             assert!(Cli::try_parse_from(std::iter::once("preloop").chain(line.split(' '))).is_err(), "{line}");
         }
     }

@@ -85,6 +85,14 @@ impl Client {
         json(self.send(self.request(Method::POST, path)?.json(body)).await?).await
     }
 
+    pub(crate) async fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T> {
+        json(self.send(self.request(Method::PUT, path)?.json(body)).await?).await
+    }
+
+    pub(crate) async fn patch<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T> {
+        json(self.send(self.request(Method::PATCH, path)?.json(body)).await?).await
+    }
+
     /// Sends a policy document with options as the query.
     pub(crate) async fn post_document<Q: Serialize, T: DeserializeOwned>(
         &self,

@@ -22,7 +22,10 @@ use preloop_types::text::printable;
 
 use crate::{
     cli::{Cli, Command},
-    commands::{approvals, audit, completions, doctor, keys, mcp, policy, serve, tools, version},
+    commands::{
+        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, policy, prices, serve, sessions,
+        tools, usage, version,
+    },
     failure::Result,
 };
 
@@ -59,6 +62,12 @@ fn run(cli: Cli) -> Result {
             Command::Tools(command) => tools::run(command, &global).await,
             Command::Policy(command) => policy::run(command, &global).await,
             Command::Approvals(command) => approvals::run(command, &global).await,
+            Command::Models(command) => models::run(command, &global).await,
+            Command::Prices(command) => prices::run(command, &global).await,
+            Command::Budgets(command) => budgets::run(command, &global).await,
+            Command::Usage(command) => usage::run(command, &global).await,
+            Command::Sessions(command) => sessions::run(command, &global).await,
+            Command::Gateway(command) => gateway::run(command, &global).await,
             Command::Keys(command) => keys::run(command, &global).await,
             Command::Audit(command) => audit::run(command, &global).await,
             Command::Doctor(command) => doctor::run(command, &global).await,

@@ -45,6 +45,17 @@ pub(crate) fn not_found(kind: &str, wanted: &str, there: impl Iterator<Item = St
     }
 }
 
+pub(crate) fn from_environment(name: &str) -> Result<String> {
+    match std::env::var(name) {
+        Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
+        Ok(_) => Err(Failure::usage(format!("the environment variable `{name}` is empty"))),
+        // The text may be a secret that was given in place of a variable's name, so it is not shown whole.
+        Err(_) if name.len() > 40 => Err(Failure::usage("there is no environment variable of the name given")),
+        Err(_) => Err(Failure::usage(format!("there is no environment variable `{name}`"))
+            .help("the option takes the name of a variable, not the secret itself")),
+    }
+}
+
 /// Reads `90d`, `12h`, `30m`, `45s`.
 pub(crate) fn duration(text: &str) -> std::result::Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time span like `90d`, `12h` or `30m`");

@@ -94,6 +94,17 @@ impl Catalogue {
         lists.iter().filter_map(|list| self.models.get(*list)).find_map(|list| look_up(list, identifier))
     }
 
+    /// The models it knows of a provider, by name.
+    pub fn models_of(&self, provider: &str) -> Vec<(&str, &Entry)> {
+        let own = [provider];
+        let lists = lists(provider, false);
+        let lists = if lists.is_empty() { &own[..] } else { lists };
+        let known = lists.iter().filter_map(|list| self.models.get(*list)).flatten();
+        let mut known: Vec<_> = known.map(|(name, entry)| (name.as_str(), entry)).collect();
+        known.sort_by_key(|(name, _)| *name);
+        known
+    }
+
     /// `OpenRouter` names a maker and passes on the maker's price, where only the maker serves a model.
     fn through_openrouter(&self, identifier: &str) -> Option<&Entry> {
         let (maker, name) = identifier.split_once('/')?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use preloop_api_types::{
     Utc,
-    api_keys::{ApiKey, CreateApiKey, CreatedApiKey},
+    api_keys::{ApiKey, CreateApiKey, CreatedApiKey, KeyAgent},
 };
 use preloop_types::Scope;
 
@@ -38,7 +38,7 @@ pub(crate) struct Create {
     /// Its name, unique among your keys
     #[arg(value_parser = some_text())]
     name: String,
-    /// For an agent: may list and call tools, and nothing else (the default)
+    /// For an agent: may list and call tools and call models, and nothing else (the default)
     #[arg(long, conflicts_with = "admin")]
     agent: bool,
     /// For a person: may do everything you may. Never give it to an agent
@@ -53,6 +53,18 @@ pub(crate) struct Create {
     /// The only servers whose tools it may see (repeatable)
     #[arg(long = "server", value_name = "NAME")]
     servers: Vec<String>,
+    /// The only models it may use: an alias, a glob or `tag:<label>` (repeatable)
+    #[arg(long = "model", value_name = "MODELS")]
+    models: Vec<String>,
+    /// For a managed agent of this kind: `claude_code`, `codex`, `gemini_cli`, `opencode`, `custom`, …
+    #[arg(long = "for", value_name = "KIND", conflicts_with = "admin")]
+    kind: Option<String>,
+    /// The managed agent's name; the key's own when left out
+    #[arg(long = "name", value_name = "NAME", requires = "kind")]
+    agent_name: Option<String>,
+    /// A label of the managed agent, for rules and budgets: `team=web` (repeatable)
+    #[arg(long = "label", value_name = "LABEL", requires = "kind")]
+    labels: Vec<String>,
 }
 
 pub(crate) async fn run(command: &Keys, global: &Global) -> Result {
@@ -74,7 +86,12 @@ async fn create(client: &Client, printer: Printer, wanted: &Create) -> Result {
         scopes: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         allowed_tools: some(&wanted.tools),
         allowed_servers: some(&wanted.servers),
-        ..CreateApiKey::default()
+        allowed_models: wanted.models.clone(),
+        agent: wanted.kind.as_ref().map(|kind| KeyAgent {
+            name: wanted.agent_name.clone().unwrap_or_else(|| wanted.name.clone()),
+            kind: Some(kind.clone()),
+            tags: wanted.labels.clone(),
+        }),
     };
     let made: CreatedApiKey = client.post(KEYS, &body).await?;
     if printer.format == Format::Table {

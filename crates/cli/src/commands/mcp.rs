@@ -19,7 +19,7 @@ use crate::{
     failure::{Exit, Failure, Result},
     output::{Printer, warn},
     signals::asked_to_end,
-    words::{find, maybe_at},
+    words::{find, from_environment, maybe_at},
 };
 
 const SERVERS: &str = "/api/v1/mcp-servers";
@@ -281,17 +281,6 @@ fn variable(pair: &str) -> Result<(String, Value)> {
         Some(("", _)) => Err(Failure::usage(format!("`{pair}` has no name; it is `NAME=VALUE` or `NAME`"))),
         Some((name, value)) => Ok((name.to_owned(), Value::from(value))),
         None => Ok((pair.to_owned(), Value::from(from_environment(pair)?))),
-    }
-}
-
-fn from_environment(name: &str) -> Result<String> {
-    match std::env::var(name) {
-        Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
-        Ok(_) => Err(Failure::usage(format!("the environment variable `{name}` is empty"))),
-        // The text may be a secret that was given in place of a variable's name, so it is not shown whole.
-        Err(_) if name.len() > 40 => Err(Failure::usage("there is no environment variable of the name given")),
-        Err(_) => Err(Failure::usage(format!("there is no environment variable `{name}`"))
-            .help("the option takes the name of a variable, not the secret itself")),
     }
 }
 

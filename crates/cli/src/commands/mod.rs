@@ -2,12 +2,18 @@
 
 pub(crate) mod approvals;
 pub(crate) mod audit;
+pub(crate) mod budgets;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod gateway;
 pub(crate) mod keys;
 pub(crate) mod mcp;
+pub(crate) mod models;
 pub(crate) mod policy;
 mod policy_versions;
+pub(crate) mod prices;
 pub(crate) mod serve;
+pub(crate) mod sessions;
 pub(crate) mod tools;
+pub(crate) mod usage;
 pub(crate) mod version;

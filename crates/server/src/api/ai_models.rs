@@ -5,12 +5,18 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use preloop_api_types::{
     JsonObject, Page,
-    ai_models::{AiModel, CreateAiModel, Credential, ModelProvider, ProviderKnob, UpdateAiModel},
+    ai_models::{
+        AiModel, CreateAiModel, Credential, KnownModel, ModelPricing, ModelProvider, ProviderKnob, UpdateAiModel,
+    },
 };
-use preloop_gateway::providers::{self, Knob, Profile};
+use preloop_gateway::{
+    models::limits,
+    prices::{self, catalogue},
+    providers::{self, Knob, Profile},
+};
 use preloop_govern::config::ModelChange;
 use preloop_store::SecretOwner;
-use preloop_types::{AccountId, Model, ModelId};
+use preloop_types::{AccountId, Model, ModelId, PriceOverride, PriceSource, Rates};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,6 +35,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(list))
         .routes(guarded!(create))
         .routes(guarded!(list_providers))
+        .routes(guarded!(known_models))
+        .routes(guarded!(pricing))
         .routes(guarded!(get))
         .routes(guarded!(update))
         .routes(guarded!(delete))
@@ -79,6 +87,48 @@ async fn create(
     responses((status = 200, body = Vec<ModelProvider>)))]
 async fn list_providers(_: Caller<ViewAiModels>) -> ApiResult<Vec<ModelProvider>> {
     Ok(axum::Json(providers::all().map(|provider| provider_shown(provider.profile())).collect()))
+}
+
+/// The models of a provider that the catalogue knows. It serves others too.
+#[utoipa::path(get, path = "/api/v1/ai-models/providers/{provider}/available-models", tag = "ai-models",
+    params(("provider" = String, Path)), responses((status = 200, body = Vec<KnownModel>)))]
+async fn known_models(
+    _: Caller<ViewAiModels>,
+    axum::extract::Path(provider): axum::extract::Path<String>,
+) -> ApiResult<Vec<KnownModel>> {
+    providers::provider(&provider).ok_or_else(|| ApiError::not_found("provider"))?;
+    let known = catalogue().models_of(&provider).into_iter().map(|(identifier, entry)| KnownModel {
+        identifier: identifier.to_owned(),
+        context_window: entry.context_window,
+        max_output: entry.max_output,
+        rates: entry.rates.clone(),
+    });
+    Ok(axum::Json(known.collect()))
+}
+
+/// What a model costs now, and who says so.
+#[utoipa::path(get, path = "/api/v1/ai-models/{id}/pricing", tag = "ai-models",
+    responses((status = 200, body = ModelPricing)))]
+async fn pricing(caller: Caller<ViewAiModels>, Id(id): Id<ModelId>) -> ApiResult<ModelPricing> {
+    let account = caller.who().account;
+    let model = find(&caller, account, id).await?;
+    let overrides = caller.store().account(account).price_overrides().await?;
+    let now = caller.store().now();
+    let (known, limits) = (prices::find(&model), limits(&model));
+    let price = Rates::of(&model, &overrides, known.map(|entry| &entry.rates), now);
+    let source = price.as_ref().map(|(_, source)| *source);
+    let by_override = PriceOverride::for_model(&overrides, &model, now);
+    Ok(axum::Json(ModelPricing {
+        ai_model_id: id.0,
+        alias: model.alias.clone(),
+        cost_source: source.map_or("unpriced", PriceSource::as_str).to_owned(),
+        rates: price.map(|(rates, _)| rates.into_owned()),
+        price_override_id: by_override.filter(|_| source == Some(PriceSource::Override)).map(|price| price.id.0),
+        catalog: known.map(|entry| entry.rates.clone()),
+        catalog_as_of: known.map(|_| catalogue().as_of.clone()),
+        context_window: limits.context_window,
+        max_output: limits.max_output,
+    }))
 }
 
 /// One model.

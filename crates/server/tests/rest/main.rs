@@ -17,6 +17,7 @@ mod permissions;
 mod policies;
 mod reads;
 mod rules;
+mod runtime_sessions;
 mod runs;
 mod system;
 mod waiting;

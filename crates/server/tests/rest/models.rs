@@ -158,6 +158,9 @@ async fn the_kill_switch_is_recorded() {
     assert_eq!(log[0]["details"]["config_type"], "model_settings");
     assert_eq!(log[0]["details"]["new"]["model_traffic"], false);
     app.owner.put(SETTINGS, json!({"allowed_models": [""]})).await.fails(422);
+    let rule = |pattern: &str| json!({"guardrails": {"rules": [{"name": "x", "detect": [{"pattern": pattern}], "action": "deny"}]}});
+    assert_eq!(app.owner.put(SETTINGS, rule("ACME-[0-9]{4}")).await.ok()["guardrails"]["rules"][0]["name"], "x");
+    app.owner.put(SETTINGS, rule("(")).await.fails(422);
 }
 
 #[tokio::test]
@@ -180,5 +183,30 @@ async fn a_key_is_bound_to_an_agent_and_narrowed_to_models() {
         assert_eq!(app.owner.put(&path, limits).await.ok()["subject_type"], "agents");
         assert_eq!(app.owner.get(&path).await.ok()["config"]["rate_limit"], json!({"tokens_per_minute": 1000}));
         app.stranger().await.get(&path).await.fails(404);
+    }
+}
+
+#[tokio::test]
+async fn what_a_model_costs_says_who_says_so() {
+    let app = App::start().await;
+    let known = app.owner.get("/api/v1/ai-models/providers/openai/available-models").await.ok();
+    let identifier = &known[0]["identifier"];
+    app.owner.get("/api/v1/ai-models/providers/nobody/available-models").await.fails(404);
+    let add = async |identifier: &Value| {
+        let made = app.owner.post(MODELS, json!({"provider": "openai", "identifier": identifier})).await.created();
+        format!("{MODELS}/{}/pricing", made["id"].as_str().unwrap())
+    };
+    let (listed, unlisted) = (add(identifier).await, add(&json!("nobody-knows-me")).await);
+    let price = app.owner.get(&listed).await.ok();
+    assert_eq!((&price["cost_source"], &price["rates"]), (&json!("catalog"), &known[0]["rates"]));
+    let price = app.owner.get(&unlisted).await.ok();
+    assert_eq!((&price["cost_source"], &price["rates"]), (&json!("unpriced"), &Value::Null));
+
+    let own =
+        app.owner.post(PRICES, json!({"model": "openai/*", "rates": {"input": "1", "output": "2"}})).await.created();
+    for place in [listed, unlisted] {
+        let price = app.owner.get(&place).await.ok();
+        assert_eq!((&price["cost_source"], &price["price_override_id"]), (&json!("override"), &own["id"]));
+        assert_eq!(price["rates"], json!({"input": "1", "output": "2"}));
     }
 }

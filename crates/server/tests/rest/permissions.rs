@@ -26,6 +26,7 @@ fn filled(path: &str) -> String {
     path.replace("/audit-logs/{id}", &format!("/audit-logs/1.{nothing}.1"))
         .replace("{id}", nothing)
         .replace("{tool_id}", nothing)
+        .replace("{provider}", "openai")
 }
 
 #[test]
@@ -100,6 +101,9 @@ async fn another_tenants_ids_do_not_exist() {
         let model = made("/api/v1/ai-models", json!({"provider": "openai", "identifier": "gpt-x"})).await;
         let price = made("/api/v1/price-overrides", json!({"model": "*", "discount_percent": 1})).await;
         let budget = made("/api/v1/budgets", json!({"hard_limit": 1})).await;
+        let run = json!({"session_source_type": "codex", "session_source_id": "one"});
+        let run = owner.post("/api/v1/auth/runtime-sessions/token", run).await.created();
+        let run = run["runtime_session_id"].as_str().unwrap().to_owned();
 
         let stranger = app.stranger().await;
         let mut tried = 0;
@@ -116,6 +120,7 @@ async fn another_tenants_ids_do_not_exist() {
                 ("/ai-models/{id}", &model),
                 ("/price-overrides/{id}", &price),
                 ("/budgets/{id}", &budget),
+                ("/runtime-sessions/{id}", &run),
             ];
             let Some((_, id)) = ours.iter().find(|(place, _)| path.contains(place)) else { continue };
             assert_ne!(operation["x-public"], "true");
