@@ -82,13 +82,17 @@ impl Settlement {
                 if complete { UsageSource::Estimated } else { UsageSource::Partial },
             ),
         };
+        // What a provider charges for an answer nobody saw the end of, it alone knows: thinking is hidden, and
+        // it may have gone on for a while. A hard budget books the most it can be.
+        let is_unknown = !complete && status != ModelStatus::BudgetCut && self.permit.reserved().is_some();
         let (cost, cost_source) = match (&self.price, reported_cost) {
+            _ if is_unknown => (None, None),
             (Some(price), _) if price.source == CostSource::Override || price.source == CostSource::ModelConfig => {
-                (Some(price.rates.cost(&tokens)), price.source)
+                (Some(price.rates.cost(&tokens)), Some(price.source))
             }
-            (_, Some(cost)) if complete => (Some(cost), CostSource::Provider),
-            (Some(price), _) => (Some(price.rates.cost(&tokens)), price.source),
-            (None, _) => (None, CostSource::Unpriced),
+            (_, Some(cost)) if complete => (Some(cost), Some(CostSource::Provider)),
+            (Some(price), _) => (Some(price.rates.cost(&tokens)), Some(price.source)),
+            (None, _) => (None, Some(CostSource::Unpriced)),
         };
         if let (Some(natives), Some(id)) = (&self.natives, &response_id) {
             let call = self.permit.call();
@@ -100,7 +104,7 @@ impl Settlement {
             tokens: Some(tokens),
             usage_source: Some(source),
             cost,
-            cost_source: Some(cost_source),
+            cost_source,
             upstream_model: model,
             upstream_id: response_id,
             stop,

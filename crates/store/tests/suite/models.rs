@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use preloop_store::{Error, Event, SecretOwner, each_store};
 use preloop_types::{
-    BudgetSubject, BudgetUnit, KeyId, ModelPattern, Rates,
+    BudgetSubject, BudgetUnit, Guardrails, KeyId, ModelPattern, Rates,
     config::{AccountModelSettings, Capture, OnUnpriced},
 };
 use secrecy::ExposeSecret as _;
@@ -126,6 +126,7 @@ each_store! {
             on_unpriced: OnUnpriced::Warn,
             capture: Capture::Full,
             session_idle_minutes: 0,
+            guardrails: Guardrails { deadline_ms: 250, ..Guardrails::default() },
         };
         let s = settings.clone();
         store.write(account, move |tx| Box::pin(async move { tx.put_model_settings(&s).await })).await.unwrap();
