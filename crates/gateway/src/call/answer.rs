@@ -64,14 +64,14 @@ impl Gateway {
             http_status: status.as_u16(),
             attempts: answer.attempts,
             sent: answer.sent,
-            first_byte: None,
+            first_byte: Some(answer.sent.elapsed()),
             response_bytes: 0,
             natives: (dialect == Dialect::Responses).then(|| self.natives().clone()),
             captured: asked.captured(),
         };
         let kept = capture::bytes_of_answer(asked.capture);
         let looked = asked.guard.as_ref().filter(|guard| guard.looks_at(GuardrailSide::Response));
-        let body = answer.response.into_body();
+        let (first, body) = (answer.first, answer.response.into_body());
         let streams = match &translated {
             None => is_stream(asked, &headers),
             Some(_) => asked.streams(),
@@ -84,12 +84,12 @@ impl Gateway {
                     Work::Generate { request, names } => {
                         let reply = self.reply(asked, &request).await?;
                         let rewrite = |read: &[u8]| whole::answer(read, between, &names, &reply);
-                        whole::translated(body, settlement, rewrite, looked).await?
+                        whole::translated((first, body), settlement, rewrite, looked).await?
                     }
                     Work::Embed(ask) => {
                         let model = asked.model().unwrap_or_default();
                         let rewrite = |read: &[u8]| whole::vectors(read, between, &ask, model);
-                        whole::translated(body, settlement, rewrite, None).await?
+                        whole::translated((first, body), settlement, rewrite, None).await?
                     }
                 };
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -97,7 +97,7 @@ impl Gateway {
             }
             if let Some(guard) = looked {
                 let meter = metered(dialect, asked, kept);
-                return whole::checked(body, settlement, *meter, guard, (status, headers)).await;
+                return whole::checked((first, body), settlement, *meter, guard, (status, headers)).await;
             }
         }
 
@@ -127,7 +127,7 @@ impl Gateway {
             copy,
             guard: looked.map(|guard| Box::new(StreamGuard::new(guard.clone()))),
         };
-        Ok((status, headers, Body::new(Relay::new(body, relaying, settlement))).into_response())
+        Ok((status, headers, Body::new(Relay::new(first, body, relaying, settlement))).into_response())
     }
 
     /// Where the answer is kept for requests like this one, if its model wants that.

@@ -69,6 +69,8 @@ pub(super) enum Work {
 /// A provider's answer that is none of its refusals.
 pub(super) struct Answer {
     pub(super) response: Response<Incoming>,
+    /// The beginning of its body.
+    pub(super) first: Bytes,
     pub(super) sent: Instant,
     /// How often a provider was asked until then.
     pub(super) attempts: u32,
@@ -243,7 +245,14 @@ async fn once(gateway: &Gateway, prepared: &Prepared, permit: &ModelPermit) -> R
         if is_page(response.headers()) {
             return Err(refused(Fault::of_protocol(profile, "it answered with a web page")));
         }
-        return Ok(Answer { response, sent, attempts: 0 });
+        let (head, mut body) = response.into_parts();
+        // As long as nothing of an answer came, it can be asked for again, and the agent told of a failure.
+        let first = match timeout(FIRST_BYTE_WITHIN, first_piece(&mut body)).await {
+            Err(_) => return Err(refused(Fault::of_waiting(profile, FIRST_BYTE_WITHIN, false))),
+            Ok(None) => return Err(refused(Fault::of_protocol(profile, "it ended its answer before it began"))),
+            Ok(Some(first)) => first,
+        };
+        return Ok(Answer { response: Response::from_parts(head, body), first, sent, attempts: 0 });
     }
     let (head, body) = response.into_parts();
     let body = timeout(FIRST_BYTE_WITHIN, Limited::new(body, REFUSAL_BYTES_MAX).collect()).await;
@@ -252,6 +261,16 @@ async fn once(gateway: &Gateway, prepared: &Prepared, permit: &ModelPermit) -> R
     let fault = Fault::of_answer(profile, head.status.as_u16(), &head.headers, &body);
     let verbatim = fault.verbatim && prepared.translated.is_none();
     Err(Refused { fault, verbatim: verbatim.then_some(body) })
+}
+
+/// What comes first; `None` if the answer ends or breaks before.
+async fn first_piece(body: &mut Incoming) -> Option<Bytes> {
+    loop {
+        let piece = body.frame().await?.ok()?.into_data();
+        if let Some(bytes) = piece.ok().filter(|bytes| !bytes.is_empty()) {
+            return Some(bytes);
+        }
+    }
 }
 
 async fn authorized(gateway: &Gateway, prepared: &Prepared) -> Result<Request<Chunks>, Fault> {

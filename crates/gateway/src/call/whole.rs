@@ -27,7 +27,7 @@ const WITHIN: Duration = Duration::from_mins(10);
 
 /// Reads an answer, and writes it in the agent's dialect as `rewrite` does.
 pub(super) async fn translated(
-    body: Incoming,
+    body: (Bytes, Incoming),
     mut settlement: Settlement,
     rewrite: impl FnOnce(&[u8]) -> Result<(Vec<u8>, Reading), BadAnswer>,
     guard: Option<&Arc<Guard>>,
@@ -44,7 +44,6 @@ pub(super) async fn translated(
         Ok(written) => written,
         Err(why) => return Err(blocked(settlement, reading, why)),
     };
-    settlement.first_byte = Some(settlement.sent.elapsed());
     settlement.response_bytes = written.len() as u64;
     settlement.settle(ModelStatus::Succeeded, reading, None);
     Ok(written)
@@ -76,7 +75,7 @@ pub(super) fn vectors(
 
 /// Reads an answer in the agent's own dialect, and looks it through.
 pub(super) async fn checked(
-    body: Incoming,
+    body: (Bytes, Incoming),
     mut settlement: Settlement,
     mut meter: Meter,
     guard: &Arc<Guard>,
@@ -86,7 +85,6 @@ pub(super) async fn checked(
         Ok(whole) => whole,
         Err(why) => return Err(unreadable(settlement, why)),
     };
-    settlement.first_byte = Some(settlement.sent.elapsed());
     meter.feed(&whole);
     let reading = meter.finish();
     let passed = match look(Some(guard), whole) {
@@ -99,9 +97,13 @@ pub(super) async fn checked(
     Ok((head.0, head.1, passed).into_response())
 }
 
-async fn read(body: Incoming) -> Result<Bytes, &'static str> {
+/// What came first, and what comes.
+async fn read((first, body): (Bytes, Incoming)) -> Result<Bytes, &'static str> {
     match timeout(WITHIN, Limited::new(body, BYTES_MAX).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Ok(rest)) => {
+            let rest = rest.to_bytes();
+            Ok(if rest.is_empty() { first } else { [first, rest].concat().into() })
+        }
         Ok(Err(_)) => Err("it broke off, or is too long"),
         Err(_) => Err("it took too long"),
     }

@@ -116,12 +116,13 @@ impl Cut {
 }
 
 impl Relay {
-    pub(crate) fn new(upstream: Incoming, relaying: Relaying, settlement: Settlement) -> Self {
+    /// `first` is what came of the answer already.
+    pub(crate) fn new(first: Bytes, upstream: Incoming, relaying: Relaying, settlement: Settlement) -> Self {
         let Relaying { agent, framing, way, limits, drain, copy, guard } = relaying;
         let now = Instant::now();
         let silence = if framing.is_some() { SILENCE_MAX } else { WHOLE_MAX };
         let stopped = settlement.permit.stopped().clone().cancelled_owned();
-        Self {
+        let mut relay = Self {
             upstream: Some(upstream),
             way: Some(way),
             settlement: Some(settlement),
@@ -136,15 +137,14 @@ impl Relay {
             copy,
             guard,
             broken: false,
-        }
+        };
+        relay.arrived(first);
+        relay
     }
 
     /// What came from the provider.
     fn arrived(&mut self, bytes: Bytes) {
         let Some(way) = &mut self.way else { return };
-        if let Some(settlement) = &mut self.settlement {
-            settlement.first_byte.get_or_insert_with(|| settlement.sent.elapsed());
-        }
         let read = way.pass(bytes, &mut self.ready);
         if let Err(stopped) = self.look_through() {
             self.cut(Cut::new(ModelStatus::GuardrailBlocked, 400, "content_blocked", stopped.message));
