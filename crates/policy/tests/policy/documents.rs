@@ -286,10 +286,13 @@ fn guide(language: &str) -> Vec<&'static str> {
 #[test]
 fn the_examples_of_the_guide_are_right() {
     let known = Known { users: vec!["ann".to_owned(), "bob".to_owned()], ..Known::default() };
-    let documents = guide("yaml");
-    assert_eq!(documents.len(), 1);
-    let report = read(documents[0], Options { known: Some(&known), variables: None });
-    assert_eq!((report.errors, report.warnings), (Vec::new(), Vec::new()));
+    // The others are parts of one.
+    let whole: Vec<_> = guide("yaml").into_iter().filter(|document| document.starts_with("version")).collect();
+    assert!(!whole.is_empty());
+    for document in whole {
+        let report = read(document, Options { known: Some(&known), variables: None });
+        assert_eq!((report.errors, report.warnings), (Vec::new(), Vec::new()), "{document}");
+    }
 
     let conditions = guide("cel");
     assert_eq!(conditions.len(), 1);

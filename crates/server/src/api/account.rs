@@ -77,7 +77,8 @@ async fn update_model_settings(
     Json(body): Json<UpdateModelSettings>,
 ) -> ApiResult<ModelSettings> {
     if let Some(guardrails) = &body.guardrails {
-        preloop_gateway::guard::check(guardrails).map_err(ApiError::bad_request)?;
+        preloop_gateway::guard::check(guardrails)
+            .map_err(|why| ApiError::field("body", "guardrails", why, "value_error"))?;
     }
     let change = ModelSettingsChange {
         model_traffic: body.model_traffic,
