@@ -29,11 +29,6 @@ use crate::{
     failure::Result,
 };
 
-/// Calls allocate many small and short-lived pieces: this one costs them less than the system's does,
-/// and gives back what a burst took.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Fails only if one is installed already, and nothing ran before this.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
