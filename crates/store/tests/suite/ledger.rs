@@ -33,6 +33,9 @@ each_store! {
         for life in &lives[..2] {
             let writer = Uuid::now_v7();
             let [life, writer] = [life, &writer].map(|id| if store.is_sqlite() { format!("X'{}'", id.simple()) } else { format!("'{id}'") });
+            // Alive for long, so that nobody settles in its place.
+            let alive = format!("INSERT INTO writers (id, started_at, lease_until) VALUES ({writer}, 0, 9000000000000000)");
+            store.tamper(&alive).await.unwrap();
             store.tamper(&format!("INSERT INTO lives (id, writer_id) VALUES ({life}, {writer})")).await.unwrap();
         }
         for seed in 1..12 {
