@@ -138,6 +138,18 @@ async fn two_hundred_calls_at_once_spend_a_dollar_and_not_a_cent_more() {
 }
 
 #[tokio::test]
+async fn what_a_provider_may_charge_for_is_booked_and_not_asked_for_twice() {
+    let gateway = Gateway::start().await;
+    let alias = gateway.serve_with(Family(Api::Chat), "html--ok", cent()).await;
+    hard_limit(&gateway, "1.00").await;
+
+    assert_eq!(gateway.ask(&Ask::new(Api::Chat, &alias, false)).await.0, 502);
+
+    assert_eq!(gateway.provider.exchanges().len(), 1);
+    assert_eq!(gateway.outcomes().await.iter().map(cost).sum::<u64>(), 10_000_000);
+}
+
+#[tokio::test]
 async fn what_a_call_did_not_use_is_free_for_the_next() {
     let gateway = Gateway::start().await;
     // Reserves a cent, uses a tenth of it.

@@ -76,6 +76,14 @@ pub(super) struct Answer {
     pub(super) attempts: u32,
 }
 
+impl Refused {
+    /// Whether asking again could cost more than was set aside: the provider may have worked on the request
+    /// and charge for it, and a hard budget has set aside one answer.
+    pub(super) fn may_cost_twice(&self, permit: &ModelPermit) -> bool {
+        self.fault.may_have_arrived && self.fault.provider_status.is_none() && permit.reserved().is_some()
+    }
+}
+
 /// A model that did not answer.
 pub(super) struct Refused {
     pub(super) fault: Fault,
@@ -211,7 +219,7 @@ pub(super) async fn send(
             Retry::Once => tries == 0,
             Retry::Yes => tries < RETRIES_MAX,
         };
-        if !again {
+        if !again || refused.may_cost_twice(permit) {
             return Err(refused);
         }
         let backoff = (BACKOFF * 2u32.pow(tries)).min(BACKOFF_MAX);

@@ -309,12 +309,16 @@ impl Gateway {
         }
         match attempt::send(self, &prepared, permit, attempts).await {
             Ok(answer) => Ok((prepared, answer)),
-            Err(attempt::Refused { fault, verbatim }) => Err(Failed {
-                falls_back: fault.class.falls_back(),
-                status: status_of(&fault),
-                may_have_cost: fault.may_have_arrived && fault.provider_status.is_none(),
-                failure: Failure { verbatim, ..fault.into() },
-            }),
+            Err(refused) => {
+                let falls_back = refused.fault.class.falls_back() && !refused.may_cost_twice(permit);
+                let attempt::Refused { fault, verbatim } = refused;
+                Err(Failed {
+                    falls_back,
+                    status: status_of(&fault),
+                    may_have_cost: fault.may_have_arrived && fault.provider_status.is_none(),
+                    failure: Failure { verbatim, ..fault.into() },
+                })
+            }
         }
     }
 
