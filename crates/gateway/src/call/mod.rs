@@ -379,7 +379,11 @@ const fn status_of(fault: &Fault) -> ModelStatus {
 }
 
 fn settle_failed(permit: ModelPermit, failed: &Failed, attempts: u32) {
-    let status = if attempts == 0 { ModelStatus::NotSent } else { failed.status };
+    let status = match failed.status {
+        _ if attempts == 0 => ModelStatus::NotSent,
+        ModelStatus::UpstreamError if failed.may_have_cost => ModelStatus::Unknown,
+        status => status,
+    };
     let nothing = (!failed.may_have_cost).then(preloop_types::Tokens::default);
     permit.settle(ModelOutcome {
         http_status: failed.failure.status,
