@@ -1,21 +1,20 @@
 use std::{sync::Arc, time::Duration};
 
-use preloop_store::{Approval, Event, NewApproval, NewDelivery, Requester, SecretOwner};
+use preloop_store::{Approval, Event, NewApproval, Requester};
 use preloop_types::{
-    ApprovalId, Decision, DecisionSource, EntryKind, Hash, Principal, RuleRef, Timestamp, ToolCall, UserId, WorkflowId,
+    ApprovalId, Decision, DecisionSource, EntryKind, Hash, Principal, RuleRef, Timestamp, ToolCall, WorkflowId,
     canonical_json,
     config::{RawJson, Workflow},
     redact::redact,
 };
-use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json, value::to_raw_value};
 
-use super::{Approvals, link::Token};
-use crate::{
-    Admission, ApprovalNotice, Channel, Governor, Recipient, RefusalKind, Result, Snapshot, governor::unavailable,
-    records,
+use super::{
+    Approvals,
+    announce::{Story, announce},
 };
+use crate::{Admission, Governor, RefusalKind, Result, Snapshot, governor::unavailable, records};
 
 /// A call that waits for a human.
 pub struct Held {
@@ -74,7 +73,9 @@ impl Approvals<'_> {
     /// The row, its record, its tokens and its notices, in one transaction.
     async fn put(&self, who: &Arc<Principal>, asked: Asked<'_>, arguments: Hash) -> Result<Held> {
         let request = Request::new(self.governor, who, &asked, arguments);
-        let announcements = self.announcements(who, &asked, &request).await?;
+        let people = &request.new.approvers;
+        let recipients = self.recipients(who.account, asked.snapshot, asked.workflow, people).await?;
+        let announcements = self.announcements(&request.story(who, &asked), recipients);
         let record = records::decided(
             EntryKind::ApprovalRequested,
             who,
@@ -96,18 +97,7 @@ impl Approvals<'_> {
                     let id = joined.approval.id;
                     tx.record(record);
                     tx.add_approval_event(id, "approval_requested", Some(&reason), None, None).await?;
-                    for Announcement { notice, token, user } in announcements {
-                        let recipient = notice.to.label();
-                        tx.insert_approval_token(id, user, &recipient, &token).await?;
-                        tx.enqueue(&NewDelivery {
-                            channel: notice.to.channel().as_str().to_owned(),
-                            recipient,
-                            approval: Some(id),
-                            payload: serde_json::to_vec(&notice).unwrap_or_default(),
-                            next_at: tx.now(),
-                        })
-                        .await?;
-                    }
+                    announce(tx, id, announcements).await?;
                     tx.emit(Event::ApprovalChanged { account, id });
                     Ok(joined)
                 })
@@ -125,83 +115,6 @@ impl Approvals<'_> {
             created: joined.created,
         })
     }
-
-    fn channels(&self, workflow: &Workflow) -> Vec<&'static str> {
-        let email = self.governor.inner().options().email;
-        let webhook = workflow.channels.webhook.is_some();
-        let client = workflow.channels.elicitation;
-        [("console", true), (Channel::Email.as_str(), email), (Channel::Webhook.as_str(), webhook), ("client", client)]
-            .into_iter()
-            .filter_map(|(name, on)| on.then_some(name))
-            .collect()
-    }
-
-    /// One notice per channel and recipient, each link with a token of its own.
-    async fn announcements(&self, who: &Principal, asked: &Asked<'_>, request: &Request) -> Result<Vec<Announcement>> {
-        let options = self.governor.inner().options();
-        let recipients = self.recipients(who, asked, request).await?;
-        Ok(recipients
-            .into_iter()
-            .map(|(to, user)| {
-                let token = Token::generate();
-                let notice = ApprovalNotice {
-                    request: request.new.id,
-                    tool: asked.call.tool.exposed.to_string(),
-                    server: asked.call.tool.server.to_string(),
-                    requester: request_line(&who.key_name, asked.call.client.as_deref()),
-                    justification: asked.call.justification.clone(),
-                    arguments: request.shown.clone(),
-                    reason: asked.decision.reason.clone(),
-                    workflow: asked.workflow.name.clone(),
-                    requested_at: request.requested_at,
-                    expires_at: request.requested_at + request.new.window,
-                    link: token.link(&options.public_url, request.new.id),
-                    to,
-                };
-                Announcement { notice, token: token.hash(), user }
-            })
-            .collect())
-    }
-
-    async fn recipients(
-        &self,
-        who: &Principal,
-        asked: &Asked<'_>,
-        request: &Request,
-    ) -> Result<Vec<(Recipient, Option<UserId>)>> {
-        let channels = &asked.workflow.channels;
-        let mut recipients = Vec::new();
-        if self.governor.inner().options().email {
-            for user in request.new.approvers.iter().filter_map(|id| asked.snapshot.users.get(id)) {
-                let Some(address) = user.email.clone() else { continue };
-                recipients.push((Recipient::Email { address, name: user.full_name.clone() }, Some(user.id)));
-            }
-            for address in &channels.email {
-                recipients.push((Recipient::Email { address: address.clone(), name: None }, None));
-            }
-        }
-        if let Some(webhook) = &channels.webhook {
-            let owner = SecretOwner::Workflow(asked.workflow.id);
-            let secrets = self.governor.store().account(who.account).secrets(owner).await?;
-            let secret = |name: &str| secrets.get(name).map(|secret| secret.expose_secret().to_owned());
-            let headers = webhook.headers.iter();
-            let headers = headers.filter_map(|name| Some((name.clone(), secret(&format!("webhook.header.{name}"))?)));
-            let to = Recipient::Webhook {
-                url: webhook.url.clone(),
-                headers: headers.collect(),
-                secret: secret("webhook.secret"),
-            };
-            recipients.push((to, None));
-        }
-        Ok(recipients)
-    }
-}
-
-/// A notice and the link token in it.
-struct Announcement {
-    notice: ApprovalNotice,
-    token: Hash,
-    user: Option<UserId>,
 }
 
 /// A request before it is a row, and what its approvers are shown.
@@ -254,6 +167,21 @@ impl Request {
             shown_hash: Some(shown_hash(call, &shown, &decision.reason)),
         };
         Self { new, requested_at: now, shown }
+    }
+
+    fn story(&self, who: &Principal, asked: &Asked<'_>) -> Story {
+        Story {
+            request: self.new.id,
+            tool: asked.call.tool.exposed.to_string(),
+            server: asked.call.tool.server.to_string(),
+            requester: request_line(&who.key_name, asked.call.client.as_deref()),
+            justification: asked.call.justification.clone(),
+            arguments: self.shown.clone(),
+            reason: asked.decision.reason.clone(),
+            workflow: asked.workflow.name.clone(),
+            requested_at: self.requested_at,
+            expires_at: self.requested_at + self.new.window,
+        }
     }
 }
 

@@ -6,11 +6,13 @@
 //! about the outcome.
 //!
 //! - [`hold`]: a call becomes a request, or joins the one that is open for the same call.
+//! - [`announce`]: people are told.
 //! - [`vote`]: people decide.
 //! - [`redeem`]: an approved request becomes a `Permit`, at most once.
 //! - [`wait`]: whoever waits is woken.
 //! - [`sweep`]: deadlines, lost claims, approved calls nobody waits for.
 
+mod announce;
 mod hold;
 mod link;
 mod redeem;
