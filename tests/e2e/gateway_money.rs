@@ -150,6 +150,30 @@ async fn what_a_provider_may_charge_for_is_booked_and_not_asked_for_twice() {
 }
 
 #[tokio::test]
+async fn an_answer_that_fails_on_its_way_or_is_blocked_is_booked_at_what_is_known_or_at_its_bound() {
+    let gateway = Gateway::start().await;
+    let failing = gateway.serve_with(Family(Api::Messages), "error-2--in-0", cent()).await;
+    let saying = gateway.serve_with(Family(Api::Messages), "frames-30--in-0--out-100", cent()).await;
+    hard_limit(&gateway, "1.00").await;
+    assert_eq!(gateway.ask(&Ask::new(Api::Messages, &failing, true)).await.0, 200);
+    assert_eq!(gateway.ask(&Ask::new(Api::Chat, &failing, true)).await.0, 200);
+    let rule = json!({ "name": "words", "detect": [{ "pattern": "wörd 7" }], "action": "deny", "on": "response" });
+    let guarded = Some(json!({ "guardrails": { "rules": [rule] } }));
+    let path = "/api/v1/account/model-settings";
+    let (status, reply) = gateway.app.owner().send(reqwest::Method::PUT, path, guarded).await;
+    assert!(status.is_success(), "{reply:#}");
+    gateway.ask(&Ask::new(Api::Messages, &saying, true)).await;
+    assert_eq!(gateway.ask(&Ask::new(Api::Messages, &saying, false)).await.0, 400);
+
+    let outcomes = gateway.outcomes().await;
+    let booked: Vec<_> = outcomes.iter().map(|each| (each["status"].as_str().unwrap(), cost(each))).collect();
+    let (whole, bound) = (1_000_000, 10_000_000);
+    let (failed, blocked) = ("upstream_error", "guardrail_blocked");
+    assert_eq!(booked, [(failed, bound), (failed, bound), (blocked, bound), (blocked, whole)], "{outcomes:#?}");
+    assert!(outcomes[..3].iter().all(|each| each["cost_source"] == "bound"), "{outcomes:#?}");
+}
+
+#[tokio::test]
 async fn what_a_call_did_not_use_is_free_for_the_next() {
     let gateway = Gateway::start().await;
     // Reserves a cent, uses a tenth of it.

@@ -77,7 +77,7 @@ words! {
     ModelStatus {
         /// The provider answered, whole.
         Succeeded = "succeeded",
-        /// The provider refused the request.
+        /// The provider refused the request, or gave an error instead of the end of its answer.
         UpstreamError = "upstream_error",
         /// The provider's own limit refused it.
         UpstreamRateLimited = "upstream_rate_limited",

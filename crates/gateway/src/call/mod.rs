@@ -279,8 +279,10 @@ impl Gateway {
                 Ok((prepared, answer)) => {
                     return self.answered(asked, prepared, answer, stake, permit).await;
                 }
-                Err(failure) => {
+                Err(mut failure) => {
                     let goes_on = failure.falls_back;
+                    // What the first of them did may have to be paid whatever became of the next.
+                    failure.may_have_cost |= failed.is_some_and(|before: Failed| before.may_have_cost);
                     failed = Some(failure);
                     if !goes_on || permit.stopped().is_cancelled() {
                         break;
@@ -381,7 +383,11 @@ const fn status_of(fault: &Fault) -> ModelStatus {
 fn settle_failed(permit: ModelPermit, failed: &Failed, attempts: u32) {
     let status = match failed.status {
         _ if attempts == 0 => ModelStatus::NotSent,
-        ModelStatus::UpstreamError if failed.may_have_cost => ModelStatus::Unknown,
+        ModelStatus::UpstreamError | ModelStatus::ConfigError | ModelStatus::UpstreamRateLimited
+            if failed.may_have_cost =>
+        {
+            ModelStatus::Unknown
+        }
         status => status,
     };
     let nothing = (!failed.may_have_cost).then(preloop_types::Tokens::default);

@@ -18,7 +18,7 @@ use lease::{Lease, Short};
 use preloop_store::{Event, Settled, WindowKey};
 use preloop_types::{
     AccountId, Budget, BudgetId, BudgetUnit, CostBound, ModelCall, ModelOutcome, ModelStatus, NanoUsd, Principal,
-    Reserved, Timestamp, Window, config::OnUnpriced,
+    Reserved, Timestamp, UsageSource, Window, config::OnUnpriced,
 };
 use uuid::Uuid;
 
@@ -135,6 +135,10 @@ impl Held {
         let unknown = || if may_have_consumed(outcome.status) { self.amount } else { 0 };
         match self.budget.unit {
             BudgetUnit::Usd => outcome.cost.map_or_else(unknown, |cost| cost.0),
+            // A part of an answer is not what the provider counts of it: a hard limit books the most it can be.
+            BudgetUnit::Tokens if self.budget.hard.is_some() && outcome.usage_source == Some(UsageSource::Partial) => {
+                unknown()
+            }
             BudgetUnit::Tokens => {
                 outcome.tokens.map_or_else(unknown, |tokens| i64::try_from(tokens.total()).unwrap_or(i64::MAX))
             }
@@ -143,21 +147,21 @@ impl Held {
     }
 }
 
-/// Whether a provider may have charged for a call that ended like this without saying what.
+/// Whether a provider may have charged for a call that ended like this without saying what. Of a request
+/// that it refused outright the outcome itself says that it cost nothing.
 pub(crate) const fn may_have_consumed(status: ModelStatus) -> bool {
     match status {
         ModelStatus::Succeeded
+        | ModelStatus::UpstreamError
         | ModelStatus::UpstreamTimeout
+        | ModelStatus::GuardrailBlocked
         | ModelStatus::Disconnected
         | ModelStatus::Truncated
         | ModelStatus::BudgetCut
         | ModelStatus::Unknown => true,
-        ModelStatus::UpstreamError
-        | ModelStatus::UpstreamRateLimited
-        | ModelStatus::ConfigError
-        | ModelStatus::GuardrailBlocked
-        | ModelStatus::CacheHit
-        | ModelStatus::NotSent => false,
+        ModelStatus::UpstreamRateLimited | ModelStatus::ConfigError | ModelStatus::CacheHit | ModelStatus::NotSent => {
+            false
+        }
     }
 }
 

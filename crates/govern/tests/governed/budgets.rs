@@ -7,6 +7,7 @@ use preloop_govern::{Governor, ModelAdmission, ModelRefusalKind};
 use preloop_store::{UsageBy, UsageFilter, each_store, testing};
 use preloop_types::{
     BudgetId, BudgetSubject, BudgetUnit, EntryKind, ModelOutcome, ModelStatus, NanoUsd, Period, RateLimit, Tokens,
+    UsageSource,
     config::{SubjectGovernance, SubjectRef},
 };
 use serde_json::Value;
@@ -194,6 +195,23 @@ each_store! {
         assert_eq!((&refusal.data["unit"], &refusal.data["limit"]), (&"requests".into(), &3.into()));
         let each = desk.store.account(desk.account).budget_windows(Some(tokens), desk.store.now()).await.unwrap();
         assert_eq!(each[0].key.subject, desk.agent.key.0);
+    }
+
+    async fn p4_an_answer_that_failed_or_was_blocked_is_booked_at_the_most_it_can_have_cost(store) {
+        let desk = Desk::new(store).await;
+        let dollars = desk.budget(BudgetUnit::Usd, Some(100 * CENT), None).await;
+        let tokens = desk.budget(BudgetUnit::Tokens, Some(1000), None).await;
+        for status in [ModelStatus::UpstreamError, ModelStatus::GuardrailBlocked, ModelStatus::Truncated] {
+            let part = Tokens { input: 30, output: 2, ..Tokens::default() };
+            let seen = ModelOutcome { tokens: Some(part), usage_source: Some(UsageSource::Partial), ..ModelOutcome::of(status) };
+            desk.granted(desk.call(CENT)).await.settle(seen);
+            desk.quiet().await;
+        }
+        assert_eq!((desk.spent(dollars).await.0, desk.spent(tokens).await.0), (3 * CENT, 300));
+        for record in desk.of_kind(EntryKind::ModelOutcome).await {
+            let body: Value = serde_json::from_str(record.body.get()).unwrap();
+            assert_eq!((&body["cost_source"], &body["usage_source"]), (&"bound".into(), &"partial".into()));
+        }
     }
 
     async fn a_soft_limit_is_told_once_a_window(store) {

@@ -110,8 +110,10 @@ each_store! {
     async fn what_was_never_charged_gives_back_all_it_reserved(store) {
         let desk = Desk::new(store).await;
         let budget = desk.budget(BudgetUnit::Usd, Some(CENT), None).await;
-        for status in [ModelStatus::NotSent, ModelStatus::UpstreamError, ModelStatus::ConfigError, ModelStatus::CacheHit] {
-            desk.granted(desk.call(CENT)).await.settle(ModelOutcome::of(status));
+        let refused = ModelOutcome { cost: Some(NanoUsd::ZERO), ..ModelOutcome::of(ModelStatus::UpstreamError) };
+        let others = [ModelStatus::NotSent, ModelStatus::ConfigError, ModelStatus::CacheHit].map(ModelOutcome::of);
+        for outcome in others.into_iter().chain([refused]) {
+            desk.granted(desk.call(CENT)).await.settle(outcome);
             desk.quiet().await;
         }
         assert_eq!(desk.spent(budget).await.0, 0);
