@@ -74,7 +74,7 @@ impl Identities {
 
 /// The principal of a key that works now.
 pub(crate) fn active(found: FoundKey, now: Timestamp) -> Result<Principal, IdentifyError> {
-    let FoundKey { key, user } = found;
+    let FoundKey { key, user, permissions } = found;
     if key.revoked_at.is_some() || !user.is_active {
         return Err(IdentifyError::Unknown);
     }
@@ -85,9 +85,12 @@ pub(crate) fn active(found: FoundKey, now: Timestamp) -> Result<Principal, Ident
         account: key.account,
         user: user.id,
         username: user.username,
-        key: key.id,
+        key: key.credential(),
         key_name: key.name,
+        credential: key.kind,
         scopes: key.scopes,
+        permissions,
+        impersonator: key.impersonator,
         agent: key.agent,
         session: key.session,
         allowed_tools: key.allowed_tools,

@@ -12,10 +12,10 @@ use std::{
 
 use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput};
-use preloop_store::{Store, User};
+use preloop_store::Store;
 use preloop_types::{
-    AccountId, Budget, Decision, DecisionSource, Hash, Model, PriceOverride, Principal, ServerId, Timestamp, ToolCall,
-    ToolRef, UserId, Verdict, WorkflowId,
+    AccountId, Budget, Decision, DecisionSource, Hash, Model, PriceOverride, Principal, ServerId, Team, TeamId,
+    Timestamp, ToolCall, ToolRef, User, UserId, Verdict, WorkflowId,
     config::{
         AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
         ToolConfig, Workflow,
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub defaults: Defaults,
     /// People by id.
     pub users: HashMap<UserId, User>,
+    /// Teams by id.
+    pub teams: HashMap<TeamId, Team>,
     /// What narrows agents and keys.
     pub governance: HashMap<SubjectRef, SubjectGovernance>,
     /// Models, by alias; disabled ones too.
@@ -119,6 +121,7 @@ impl Snapshot {
         let defaults = rows.defaults().await?;
         let governance = rows.subject_governance().await?;
         let users = rows.users().await?;
+        let teams = rows.teams().await?;
         let models = rows.models().await?;
         let price_overrides = rows.price_overrides().await?;
         let budgets = rows.budgets().await?;
@@ -153,6 +156,7 @@ impl Snapshot {
             workflows: workflows.into_iter().map(|workflow| (workflow.id, workflow)).collect(),
             defaults,
             users: users.into_iter().map(|user| (user.id, user)).collect(),
+            teams: teams.into_iter().map(|team| (team.id, team)).collect(),
             governance: governance.into_iter().collect(),
             models: models.into_iter().map(Arc::new).collect(),
             price_overrides,

@@ -1,17 +1,17 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, KeyId, Model, ModelId, PriceId, PriceOverride, ServerId, SessionId,
-    Timestamp, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, GrantId, KeyId, Model, ModelId, PermissionSet, PriceId, PriceOverride,
+    ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Error, Finding, KeyRow, PolicyVersion, Record, RecordFilter,
-    Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, UsageBy, UsageFilter, UsageRow,
-    UsageSums, User,
+    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Error, Finding, FoundKey, Grant, GrantedRole, KeyRow,
+    PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store,
+    ToolVersion, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,
@@ -124,10 +124,26 @@ reads! {
     user(id: UserId) -> Option<User>;
     /// The person the account belongs to.
     owner() -> Option<User>;
-    /// Every key, newest first, revoked ones too.
+    /// The roles a person was given directly.
+    user_roles(id: UserId) -> Vec<GrantedRole>;
+    /// What a person may do.
+    permissions_of(user: &User) -> PermissionSet;
+    /// Every team with its members, by name.
+    teams() -> Vec<Team>;
+    /// One team with its members.
+    team(id: TeamId) -> Option<Team>;
+    /// The roles a team gives its members.
+    team_roles(id: TeamId) -> Vec<GrantedRole>;
+    /// One grant.
+    grant(id: GrantId) -> Option<Grant>;
+    /// The open grants of a person, those used last first.
+    grants_of(user: UserId, now: Timestamp) -> Vec<Grant>;
+    /// Every key, newest first, revoked ones too; no access tokens.
     keys() -> Vec<KeyRow>;
     /// One key.
     key(id: KeyId) -> Option<KeyRow>;
+    /// The credential known by that id, a key or a grant, with its owner.
+    credential(id: KeyId) -> Option<FoundKey>;
     /// One request for a human decision.
     approval(id: ApprovalId) -> Option<Approval>;
     /// Requests, newest first.

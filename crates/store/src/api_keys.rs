@@ -1,12 +1,14 @@
-use preloop_types::{AccountId, Agent, Hash, KeyId, Scope, SessionId, Timestamp, UserId};
+use preloop_types::{
+    AccountId, Agent, CredentialKind, GrantId, Hash, KeyId, PermissionSet, Scope, SessionId, Timestamp, User, UserId,
+};
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, Store, Tx, User, View,
-    db::{at, execute, fetch_all, fetch_optional, from_json, hash, json, micros, opt_from_json, opt_json, row},
+    Error, Result, Store, Tx, View,
+    db::{at, execute, fetch_all, fetch_optional, from_json, hash, json, micros, opt_from_json, opt_json, row, word},
 };
 
-/// An API key. The secret itself is never stored.
+/// An API key, or an access token: whatever a bearer may come with. The secret itself is never stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyRow {
     /// Its id.
@@ -15,7 +17,13 @@ pub struct KeyRow {
     pub account: AccountId,
     /// The person it belongs to.
     pub user: UserId,
-    /// Unique in the account among keys that are not revoked.
+    /// What kind of credential it is.
+    pub kind: CredentialKind,
+    /// What an access token was given out under.
+    pub grant: Option<GrantId>,
+    /// Who acts in the person's place.
+    pub impersonator: Option<UserId>,
+    /// Of a key: unique in the account among keys that are not revoked.
     pub name: String,
     /// SHA-256 of the secret.
     pub hash: Hash,
@@ -48,11 +56,14 @@ pub struct FoundKey {
     pub key: KeyRow,
     /// The person it belongs to.
     pub user: User,
+    /// What their roles allow.
+    pub permissions: PermissionSet,
 }
 
 row! {
     struct StoredKey {
-        id: Uuid, account_id: Uuid, user_id: Uuid, name: String, hash: Vec<u8>, prefix: String, scopes: String,
+        id: Uuid, account_id: Uuid, user_id: Uuid, kind: String, grant_id: Option<Uuid>, impersonator_id: Option<Uuid>,
+        name: String, hash: Vec<u8>, prefix: String, scopes: String,
         agent: Option<String>, session_id: Option<Uuid>, allowed_tools: Option<String>,
         allowed_servers: Option<String>, expires_at: Option<i64>, last_used_at: Option<i64>,
         revoked_at: Option<i64>, created_at: i64,
@@ -65,6 +76,9 @@ impl StoredKey {
             id: KeyId(self.id),
             account: AccountId(self.account_id),
             user: UserId(self.user_id),
+            kind: word(CredentialKind::parse, &self.kind)?,
+            grant: self.grant_id.map(GrantId),
+            impersonator: self.impersonator_id.map(UserId),
             name: self.name,
             hash: hash(&self.hash)?,
             prefix: self.prefix,
@@ -81,6 +95,13 @@ impl StoredKey {
     }
 }
 
+impl KeyRow {
+    /// What its bearer is known by, in records and approvals: access tokens come and go, their grant stays.
+    pub fn credential(&self) -> KeyId {
+        self.grant.map_or(self.id, |grant| KeyId(grant.0))
+    }
+}
+
 impl Store {
     /// The key of that hash, revoked and expired ones too, with its owner. Unscoped: a credential
     /// comes before the account is known.
@@ -90,18 +111,34 @@ impl Store {
         let sql = "SELECT * FROM api_keys WHERE hash = $1";
         let Some(key) = fetch_optional!(conn, StoredKey, sql, &hash.0[..])? else { return Ok(None) };
         let key = key.into_key()?;
-        let user = View::new(conn, key.account, self.vault()).user(key.user).await?;
+        let mut view = View::new(conn, key.account, self.vault());
+        let user = view.user(key.user).await?;
         let user = user.ok_or_else(|| Error::Damaged("a key without its owner".to_owned()))?;
-        Ok(Some(FoundKey { key, user }))
+        let permissions = view.permissions_of(&user).await?;
+        Ok(Some(FoundKey { key, user, permissions }))
     }
 }
 
 impl View<'_> {
-    /// Every key, newest first, revoked ones too.
+    /// Every key, newest first, revoked ones too; no access tokens.
     pub async fn keys(&mut self) -> Result<Vec<KeyRow>> {
         let account = self.account().0;
-        let sql = "SELECT * FROM api_keys WHERE account_id = $1 ORDER BY created_at DESC, id DESC";
+        let sql = "SELECT * FROM api_keys WHERE account_id = $1 AND kind = 'api_key' ORDER BY created_at DESC, id DESC";
         fetch_all!(self.conn, StoredKey, sql, account)?.into_iter().map(StoredKey::into_key).collect()
+    }
+
+    /// The credential known by that id, a key or a grant, with its owner.
+    pub async fn credential(&mut self, id: KeyId) -> Result<Option<FoundKey>> {
+        let key = match self.key(id).await? {
+            Some(key) => key,
+            None => match self.grant(GrantId(id.0)).await? {
+                Some(grant) => grant.as_key(self.account()),
+                None => return Ok(None),
+            },
+        };
+        let Some(user) = self.user(key.user).await? else { return Ok(None) };
+        let permissions = self.permissions_of(&user).await?;
+        Ok(Some(FoundKey { key, user, permissions }))
     }
 
     /// One key.
@@ -116,19 +153,27 @@ impl Tx<'_> {
     /// Adds a key.
     pub async fn insert_key(&mut self, key: &KeyRow) -> Result<()> {
         self.keys_changed();
+        self.put_key(key).await
+    }
+
+    pub(crate) async fn put_key(&mut self, key: &KeyRow) -> Result<()> {
         let account = self.account();
         if key.account != account {
             return Err(Error::NotFound);
         }
-        let sql = "INSERT INTO api_keys (account_id, id, user_id, name, hash, prefix, scopes, agent, session_id, \
-                   allowed_tools, allowed_servers, expires_at, last_used_at, revoked_at, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+        let sql = "INSERT INTO api_keys (account_id, id, user_id, kind, grant_id, impersonator_id, name, hash, prefix, \
+                   scopes, agent, session_id, allowed_tools, allowed_servers, expires_at, last_used_at, revoked_at, \
+                   created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
         execute!(
             self.conn,
             sql,
             account.0,
             key.id.0,
             key.user.0,
+            key.kind.as_str(),
+            key.grant.map(|id| id.0),
+            key.impersonator.map(|id| id.0),
             &key.name[..],
             &key.hash.0[..],
             &key.prefix[..],

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, Entry, EntryKind, Hash, KeyId, Scope, Subject, UserId, WorkflowId,
+    AccountId, CredentialKind, Entry, EntryKind, Hash, KeyId, Role, Scope, Subject, User, UserId, WorkflowId,
     config::{Channels, Workflow},
 };
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
-    Error, KeyRow, Result, Store, Tx, User,
+    Error, KeyRow, Result, Store, Tx,
     db::{execute, fetch_optional},
 };
 
@@ -91,7 +91,8 @@ impl Tx<'_> {
         execute!(self.conn, sql, account.0, user.0, data_key, now.micros())?;
 
         let NewOwner { username, email, full_name, key } = owner;
-        self.insert_user(&User { id: user, username, email, full_name, is_active: true, created_at: now }).await?;
+        self.insert_user(&User { email, full_name, ..User::new(user, username, now) }).await?;
+        self.grant_user_role(user, Role::Owner, None).await?;
         let workflow = Workflow {
             id: WorkflowId::new(now),
             name: DEFAULT_WORKFLOW.to_owned(),
@@ -122,6 +123,9 @@ impl Tx<'_> {
                 id,
                 account,
                 user,
+                kind: CredentialKind::ApiKey,
+                grant: None,
+                impersonator: None,
                 name,
                 hash,
                 prefix,

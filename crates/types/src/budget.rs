@@ -260,6 +260,9 @@ mod tests {
             username: "ann".to_owned(),
             key: KeyId(id(3)),
             key_name: "laptop".to_owned(),
+            credential: crate::CredentialKind::ApiKey,
+            permissions: crate::PermissionSet::ALL,
+            impersonator: None,
             scopes: Vec::new(),
             agent: Some(Agent {
                 id: AgentId(id(4)),

@@ -35,6 +35,9 @@ pub struct Subject {
     /// The agent run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub session: Option<SessionId>,
+    /// Who acted in the person's place.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub impersonator: Option<UserId>,
 }
 
 impl From<&Principal> for Subject {
@@ -44,6 +47,7 @@ impl From<&Principal> for Subject {
             key: Some(who.key),
             agent: who.agent.as_ref().map(|agent| agent.id),
             session: who.session,
+            impersonator: who.impersonator,
         }
     }
 }

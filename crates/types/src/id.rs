@@ -52,6 +52,10 @@ ids! {
     AccountId
     /// A person.
     UserId
+    /// Some people.
+    TeamId
+    /// A sign-in, or a person's consent to a client: what access tokens are given out under.
+    GrantId
     /// An API key.
     KeyId
     /// A managed agent.

@@ -19,9 +19,12 @@ mod model;
 mod model_call;
 mod model_pattern;
 mod money;
+mod permission;
+mod person;
 mod price;
 mod principal;
 pub mod redact;
+mod role;
 pub mod text;
 mod time;
 
@@ -33,13 +36,16 @@ pub use entry::{Entry, EntryKind, Subject};
 pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, IdError, KeyId, ModelId, PriceId, RuleId, ServerId,
-    SessionId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, GrantId, IdError, KeyId, ModelId, PriceId, RuleId,
+    ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};
 pub use model_call::{CostBound, CostSource, ModelCall, ModelOutcome, ModelStatus, Reserved, UsageSource};
 pub use model_pattern::ModelPattern;
 pub use money::{Exposure, MoneyError, NanoUsd, PerMillion, Rates, Tier, Tokens};
+pub use permission::{Permission, PermissionSet};
+pub use person::{Team, User, UserSource};
 pub use price::{PriceOverride, PriceSource};
-pub use principal::{Agent, Permission, Principal, Scope};
+pub use principal::{Agent, CredentialKind, Principal, Scope};
+pub use role::Role;
 pub use time::Timestamp;

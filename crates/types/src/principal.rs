@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AgentId, KeyId, SessionId, UserId};
+use crate::{AccountId, AgentId, KeyId, Permission, PermissionSet, SessionId, UserId};
 
 /// Who is calling: resolved from a credential once, then carried by everything the call touches.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +15,14 @@ pub struct Principal {
     pub key: KeyId,
     /// The credential's name.
     pub key_name: String,
-    /// What the credential may do.
+    /// What kind of credential it is.
+    pub credential: CredentialKind,
+    /// What the credential may be used for.
     pub scopes: Vec<Scope>,
+    /// What that person's roles allow.
+    pub permissions: PermissionSet,
+    /// Who acts in that person's place.
+    pub impersonator: Option<UserId>,
     /// The managed agent the credential is bound to.
     pub agent: Option<Agent>,
     /// The agent run the credential is bound to.
@@ -33,15 +39,34 @@ impl Principal {
         self.scopes.contains(&scope)
     }
 
-    /// Whether the credential may do what `permission` names. A person's credential holds every
-    /// permission of its owner; an agent's holds those of its scopes and never administration.
+    /// Whether a person acts, not an agent: only people administer, sign in and decide.
+    pub fn is_person(&self) -> bool {
+        self.has_scope(Scope::Admin) && self.agent.is_none() && self.session.is_none()
+    }
+
+    /// Whether the credential may do what `permission` names: its person's roles allow it, and it was
+    /// made for that. An agent's credential never administers.
     pub fn may(&self, permission: Permission) -> bool {
-        match permission {
-            Permission::ExecuteTools => self.has_scope(Scope::Admin) || self.has_scope(Scope::McpWrite),
-            Permission::ViewTools => self.has_scope(Scope::Admin) || self.has_scope(Scope::McpRead),
-            Permission::InvokeModels => self.has_scope(Scope::Admin) || self.has_scope(Scope::GatewayInvoke),
-            _ => self.has_scope(Scope::Admin),
-        }
+        let carries = self.is_person()
+            || match permission {
+                Permission::ExecuteTools => self.has_scope(Scope::McpWrite),
+                Permission::ViewTools => self.has_scope(Scope::McpRead),
+                Permission::InvokeModels => self.has_scope(Scope::GatewayInvoke),
+                _ => false,
+            };
+        carries && self.permissions.contains(permission)
+    }
+}
+
+words! {
+    /// What kind of credential somebody came with.
+    CredentialKind {
+        /// A key that was made for a program or a person.
+        ApiKey = "api_key",
+        /// The access token of a person who signed in.
+        Login = "login",
+        /// The access token of a client that a person consented to.
+        OAuth = "oauth",
     }
 }
 
@@ -94,81 +119,4 @@ impl Scope {
         let all = [Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke, Scope::Admin];
         all.into_iter().find(|scope| scope.as_str() == text)
     }
-}
-
-macro_rules! permissions {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal)*) => {
-        /// One thing a person may be allowed to do.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Permission {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl Permission {
-            /// Every permission.
-            pub const ALL: &'static [Permission] = &[$(Permission::$variant,)*];
-
-            /// The name used in roles, errors and the OpenAPI document.
-            pub const fn name(self) -> &'static str {
-                match self { $(Permission::$variant => $name,)* }
-            }
-        }
-    };
-}
-
-permissions! {
-    /// See upstream servers.
-    ViewMcpServers = "view_mcp_servers"
-    /// Add upstream servers.
-    CreateMcpServers = "create_mcp_servers"
-    /// Change upstream servers.
-    EditMcpServers = "edit_mcp_servers"
-    /// Remove upstream servers.
-    DeleteMcpServers = "delete_mcp_servers"
-    /// Scan upstream servers and accept changed tools.
-    ManageMcpServers = "manage_mcp_servers"
-    /// See tools and their rules.
-    ViewTools = "view_tools"
-    /// Change tools and their rules.
-    ManageTools = "manage_tools"
-    /// Call tools.
-    ExecuteTools = "execute_tools"
-    /// Read, validate, diff and export policies.
-    ViewPolicies = "view_policies"
-    /// Apply policies.
-    ManagePolicies = "manage_policies"
-    /// See approval requests and workflows.
-    ViewApprovals = "view_approvals"
-    /// Approve and decline.
-    DecideApprovals = "decide_approvals"
-    /// Change approval workflows.
-    ManageApprovalWorkflows = "manage_approval_workflows"
-    /// Read, export and verify the journal.
-    ViewAuditLogs = "view_audit_logs"
-    /// Create and revoke API keys.
-    ManageApiKeys = "manage_api_keys"
-    /// Call models.
-    InvokeModels = "invoke_models"
-    /// See models and what they cost.
-    ViewAiModels = "view_ai_models"
-    /// Add models.
-    CreateAiModels = "create_ai_models"
-    /// Change models and prices.
-    EditAiModels = "edit_ai_models"
-    /// Remove models.
-    DeleteAiModels = "delete_ai_models"
-    /// See usage, cost and budgets.
-    ViewCost = "view_cost"
-    /// Change budgets.
-    ManageBudgets = "manage_budgets"
-    /// See runs of agents and what they did.
-    ViewRuntimeSessions = "view_runtime_sessions"
-    /// End runs of agents.
-    ManageRuntimeSessions = "manage_runtime_sessions"
-    /// See managed agents and what narrows them.
-    ViewAgents = "view_agents"
-    /// Change what narrows managed agents.
-    ManageAgents = "manage_agents"
-    /// Change what holds for the whole account, the kill switch included.
-    ManageAccount = "manage_account"
 }

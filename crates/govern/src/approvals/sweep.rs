@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use preloop_store::{Approval, ApprovalStatus, Event, ExecutionState, FoundKey};
+use preloop_store::{Approval, ApprovalStatus, Event, ExecutionState};
 use preloop_types::{AccountId, ApprovalId, Principal, Subject};
 
 use super::{Approvals, Redeemed, vote::resolved};
@@ -96,11 +96,7 @@ impl Approvals<'_> {
     /// The principal as it is now: a revoked key's approved calls do not run.
     async fn requester(&self, approval: &Approval) -> Result<Option<Arc<Principal>>> {
         let rows = self.governor.store().account(approval.account);
-        let (Some(key), Some(user)) =
-            (rows.key(approval.requester.key).await?, rows.user(approval.requester.user).await?)
-        else {
-            return Ok(None);
-        };
-        Ok(active(FoundKey { key, user }, self.governor.now()).ok().map(Arc::new))
+        let found = rows.credential(approval.requester.key).await?;
+        Ok(found.and_then(|found| active(found, self.governor.now()).ok()).map(Arc::new))
     }
 }

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use preloop_store::{KeyRow, Tx};
 use preloop_types::{
-    Agent, AgentId, Hash, KeyId, ModelPattern, Principal, Scope, Timestamp,
+    Agent, AgentId, CredentialKind, Hash, KeyId, ModelPattern, Principal, Scope, Timestamp,
     config::{SubjectGovernance, SubjectRef},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -136,6 +136,9 @@ impl Config {
                         id: KeyId::new(tx.now()),
                         account: by.account,
                         user,
+                        kind: CredentialKind::ApiKey,
+                        grant: None,
+                        impersonator: by.subject.impersonator,
                         name,
                         hash,
                         prefix,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use preloop_store::{KeyRow, NewSession, Opened};
 use preloop_types::config::{SubjectGovernance, SubjectRef};
-use preloop_types::{Entry, EntryKind, KeyId, ModelPattern, Principal, Scope, SessionId, Subject};
+use preloop_types::{CredentialKind, Entry, EntryKind, KeyId, ModelPattern, Principal, Scope, SessionId, Subject};
 use secrecy::SecretString;
 use serde_json::value::to_raw_value;
 
@@ -119,6 +119,9 @@ impl Config {
                         id,
                         account: by.account,
                         user,
+                        kind: CredentialKind::ApiKey,
+                        grant: None,
+                        impersonator: by.subject.impersonator,
                         name: format!("session {id}"),
                         hash,
                         prefix,

@@ -1,7 +1,6 @@
 //! One's own profile.
 
-use preloop_store::User;
-use preloop_types::Principal;
+use preloop_types::{Principal, User};
 use serde::Serialize;
 
 use super::{

@@ -119,6 +119,9 @@ mod tests {
             username: "ann".to_owned(),
             key: KeyId(id(3)),
             key_name: "laptop".to_owned(),
+            credential: preloop_types::CredentialKind::ApiKey,
+            permissions: preloop_types::PermissionSet::ALL,
+            impersonator: None,
             scopes: Vec::new(),
             agent: kind.map(|kind| Agent {
                 id: AgentId(id(4)),

@@ -103,7 +103,7 @@ fn model_settings_shown(settings: config::AccountModelSettings) -> ModelSettings
     }
 }
 
-fn user_shown(account: AccountId, user: preloop_store::User) -> User {
+fn user_shown(account: AccountId, user: preloop_types::User) -> User {
     User {
         id: user.id.0,
         account_id: account.0,

@@ -18,10 +18,10 @@ macro_rules! migrations {
 }
 
 pub(super) fn sqlite() -> Migrator {
-    migrations!("sqlite": 1 "0001_spine", 2 "0002_models", 3 "0003_ledger",)
+    migrations!("sqlite": 1 "0001_spine", 2 "0002_models", 3 "0003_ledger", 4 "0004_people",)
 }
 
 /// Takes an advisory lock while it runs, so that replicas may start together.
 pub(super) fn postgres() -> Migrator {
-    migrations!("postgres": 1 "0001_spine", 2 "0002_models", 3 "0003_ledger",)
+    migrations!("postgres": 1 "0001_spine", 2 "0002_models", 3 "0003_ledger", 4 "0004_people",)
 }

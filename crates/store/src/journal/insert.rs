@@ -51,9 +51,9 @@ pub(super) async fn rows(conn: &mut Conn<'_>, rows: Vec<Row>) -> Result<()> {
     }
 }
 
-const COLUMNS: &str = "chain_id, seq, account_id, at, kind, call_id, user_id, key_id, agent_id, session_id, body, \
-                       payload_hash, prev_hash, row_hash, payload";
-const COLUMN_COUNT: usize = 15;
+const COLUMNS: &str = "chain_id, seq, account_id, at, kind, call_id, user_id, key_id, agent_id, session_id, \
+                       impersonator_id, body, payload_hash, prev_hash, row_hash, payload";
+const COLUMN_COUNT: usize = 16;
 
 async fn sqlite(conn: &mut SqliteConnection, rows: Vec<Row>) -> Result<()> {
     let mut query = sqlx::query(sqlite_statement(rows.len()));
@@ -69,6 +69,7 @@ async fn sqlite(conn: &mut SqliteConnection, rows: Vec<Row>) -> Result<()> {
             .bind(entry.subject.key.map(|id| id.0))
             .bind(entry.subject.agent.map(|id| id.0))
             .bind(entry.subject.session.map(|id| id.0))
+            .bind(entry.subject.impersonator.map(|id| id.0))
             .bind(entry.body)
             .bind(entry.payload_hash.map(|hash| hash.0.to_vec()))
             .bind(prev_hash.0.to_vec())
@@ -94,10 +95,10 @@ fn sqlite_statement(rows: usize) -> &'static str {
 
 async fn postgres(conn: &mut PgConnection, rows: Vec<Row>) -> Result<()> {
     const STATEMENT: &str = "INSERT INTO records (chain_id, seq, account_id, at, kind, call_id, user_id, key_id, \
-         agent_id, session_id, body, payload_hash, prev_hash, row_hash, payload) \
+         agent_id, session_id, impersonator_id, body, payload_hash, prev_hash, row_hash, payload) \
          SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::text[], $6::uuid[], \
-         $7::uuid[], $8::uuid[], $9::uuid[], $10::uuid[], $11::text[], $12::bytea[], $13::bytea[], $14::bytea[], \
-         $15::bytea[])";
+         $7::uuid[], $8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::text[], $13::bytea[], $14::bytea[], \
+         $15::bytea[], $16::bytea[])";
     #[derive(Default)]
     struct Columns {
         chain: Vec<i64>,
@@ -110,6 +111,7 @@ async fn postgres(conn: &mut PgConnection, rows: Vec<Row>) -> Result<()> {
         key: Vec<Option<Uuid>>,
         agent: Vec<Option<Uuid>>,
         session: Vec<Option<Uuid>>,
+        impersonator: Vec<Option<Uuid>>,
         body: Vec<String>,
         payload_hash: Vec<Option<Vec<u8>>>,
         prev_hash: Vec<Vec<u8>>,
@@ -128,6 +130,7 @@ async fn postgres(conn: &mut PgConnection, rows: Vec<Row>) -> Result<()> {
         columns.key.push(entry.subject.key.map(|id| id.0));
         columns.agent.push(entry.subject.agent.map(|id| id.0));
         columns.session.push(entry.subject.session.map(|id| id.0));
+        columns.impersonator.push(entry.subject.impersonator.map(|id| id.0));
         columns.body.push(entry.body);
         columns.payload_hash.push(entry.payload_hash.map(|hash| hash.0.to_vec()));
         columns.prev_hash.push(prev_hash.0.to_vec());
@@ -145,6 +148,7 @@ async fn postgres(conn: &mut PgConnection, rows: Vec<Row>) -> Result<()> {
         .bind(columns.key)
         .bind(columns.agent)
         .bind(columns.session)
+        .bind(columns.impersonator)
         .bind(columns.body)
         .bind(columns.payload_hash)
         .bind(columns.prev_hash)

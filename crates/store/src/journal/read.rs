@@ -17,8 +17,8 @@ const PAGE_MAX: u32 = 1000;
 row! {
     pub(super) struct RecordRow {
         writer_id: Uuid, seq: i64, at: i64, kind: String, call_id: Option<Uuid>, user_id: Option<Uuid>,
-        key_id: Option<Uuid>, agent_id: Option<Uuid>, session_id: Option<Uuid>, body: String,
-        payload_hash: Option<Vec<u8>>, prev_hash: Vec<u8>, row_hash: Vec<u8>, has_payload: bool,
+        key_id: Option<Uuid>, agent_id: Option<Uuid>, session_id: Option<Uuid>, impersonator_id: Option<Uuid>,
+        body: String, payload_hash: Option<Vec<u8>>, prev_hash: Vec<u8>, row_hash: Vec<u8>, has_payload: bool,
     }
 }
 
@@ -35,6 +35,7 @@ impl RecordRow {
                 key: self.key_id.map(KeyId),
                 agent: self.agent_id.map(preloop_types::AgentId),
                 session: self.session_id.map(SessionId),
+                impersonator: self.impersonator_id.map(UserId),
             },
             body: RawValue::from_string(self.body)
                 .map_err(|error| Error::Damaged(format!("a journal body: {error}")))?,
@@ -50,7 +51,7 @@ macro_rules! select_records {
     ($($tail:literal),+) => {
         concat!(
             "SELECT c.writer_id, r.seq, r.at, r.kind, r.call_id, r.user_id, r.key_id, r.agent_id, r.session_id, \
-             r.body, r.payload_hash, r.prev_hash, r.row_hash, r.payload IS NOT NULL AS has_payload \
+             r.impersonator_id, r.body, r.payload_hash, r.prev_hash, r.row_hash, r.payload IS NOT NULL AS has_payload \
              FROM records r JOIN chains c ON c.id = r.chain_id WHERE r.account_id = $1 AND ",
             $($tail),+
         )

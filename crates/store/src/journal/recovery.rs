@@ -116,6 +116,7 @@ impl Store {
 row! {
     struct OpenRow {
         kind: String, user_id: Option<Uuid>, key_id: Option<Uuid>, agent_id: Option<Uuid>, session_id: Option<Uuid>,
+        impersonator_id: Option<Uuid>,
         body: String,
     }
 }
@@ -150,8 +151,7 @@ impl Tx<'_> {
     }
 
     async fn settle_unknown(&mut self, chain: Chain, seq: i64, call: CallId) -> Result<()> {
-        let sql =
-            "SELECT kind, user_id, key_id, agent_id, session_id, body FROM records WHERE chain_id = $1 AND seq = $2";
+        let sql = "SELECT kind, user_id, key_id, agent_id, session_id, impersonator_id, body FROM records WHERE chain_id = $1 AND seq = $2";
         let row = fetch_optional!(self.conn, OpenRow, sql, chain.id, seq)?.ok_or(Error::NotFound)?;
         let mut body = json!({ "status": "unknown", "error": ENDED, "intent_seq": seq });
         let mut line = LedgerLine::default();
@@ -205,6 +205,7 @@ impl OpenRow {
             key: self.key_id.map(KeyId),
             agent: self.agent_id.map(AgentId),
             session: self.session_id.map(SessionId),
+            impersonator: self.impersonator_id.map(UserId),
         }
     }
 }

@@ -5,6 +5,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 const RECORD_TAG: &[u8] = b"preloop/record/v1\0";
+/// Of a record whose cause acted in somebody else's place.
+const IMPERSONATED_TAG: &[u8] = b"preloop/record/impersonated/v1\0";
 const PAYLOAD_TAG: &[u8] = b"preloop/payload/v1\0";
 
 /// Random bytes hashed with a payload, so that a short payload cannot be guessed from its hash.
@@ -40,7 +42,13 @@ impl Content<'_> {
     /// its length, numbers big-endian: no two contents spell the same bytes.
     pub fn hash(&self) -> Hash {
         let mut head = Vec::with_capacity(256);
-        head.extend_from_slice(RECORD_TAG);
+        match self.subject.impersonator {
+            None => head.extend_from_slice(RECORD_TAG),
+            Some(impersonator) => {
+                head.extend_from_slice(IMPERSONATED_TAG);
+                head.extend_from_slice(impersonator.0.as_bytes());
+            }
+        }
         head.extend_from_slice(self.account.0.as_bytes());
         head.extend_from_slice(self.chain.0.as_bytes());
         head.extend_from_slice(&self.seq.to_be_bytes());

@@ -1,10 +1,8 @@
 use std::collections::BTreeMap;
 
-use preloop_store::{
-    Error, Event, KeyRow, McpSession, NewKey, NewOwner, NewPolicyVersion, RecordFilter, User, each_store,
-};
+use preloop_store::{Error, Event, KeyRow, McpSession, NewKey, NewOwner, NewPolicyVersion, RecordFilter, each_store};
 use preloop_types::{
-    Agent, AgentId, Hash, KeyId, ModelPattern, RateLimit, RuleId, Scope, ToolConfigId, UserId, WorkflowId,
+    Agent, AgentId, Hash, KeyId, ModelPattern, RateLimit, RuleId, Scope, ToolConfigId, User, UserId, WorkflowId,
     config::{
         AccessRule, Defaults, Justification, Language, RawJson, RuleAction, ServerFacts, ServerStatus,
         SubjectGovernance, SubjectRef, ToolConfig, ToolSource, WebhookChannel,
@@ -210,6 +208,9 @@ each_store! {
             id: KeyId(Uuid::now_v7()),
             account: owner.account,
             user: owner.user,
+            kind: preloop_types::CredentialKind::ApiKey,
+            grant: None,
+            impersonator: None,
             name: "agent".to_owned(),
             hash: Hash::of("k"),
             prefix: "pl_k".to_owned(),
@@ -240,14 +241,7 @@ each_store! {
 
     async fn people_can_be_added_and_changed(store) {
         let account = store.owner("ann").await.account;
-        let mut bob = User {
-            id: UserId(Uuid::now_v7()),
-            username: "bob".to_owned(),
-            email: None,
-            full_name: None,
-            is_active: true,
-            created_at: store.now(),
-        };
+        let mut bob = User::new(UserId(Uuid::now_v7()), "bob", store.now());
         let b = bob.clone();
         store.write(account, move |tx| Box::pin(async move { tx.insert_user(&b).await })).await.unwrap();
         bob.is_active = false;

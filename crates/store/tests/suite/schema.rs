@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 /// `table -> columns` of a migration, read from its text.
 fn columns(sql: &str) -> BTreeMap<String, Vec<String>> {
-    let mut tables = BTreeMap::new();
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for statement in sql.split("CREATE TABLE ").skip(1) {
         let (name, rest) = statement.split_once(" (").unwrap();
         let body = rest.split_once("\n)").unwrap().0;
@@ -10,6 +10,11 @@ fn columns(sql: &str) -> BTreeMap<String, Vec<String>> {
         let columns = body.lines().map(str::trim).filter(is_column);
         let names = columns.map(|line| line.split_once(' ').unwrap().0.to_owned()).collect();
         tables.insert(name.to_owned(), names);
+    }
+    for statement in sql.split("ALTER TABLE ").skip(1) {
+        let Some((name, rest)) = statement.split_once(" ADD COLUMN ") else { continue };
+        let column = rest.split([' ', ';']).next().unwrap();
+        tables.entry(name.to_owned()).or_insert_with(Vec::new).push(column.to_owned());
     }
     tables
 }

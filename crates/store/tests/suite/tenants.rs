@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 
 use preloop_store::{
-    ApprovalFilter, Claim, Error, Finding, KeyRow, NewDelivery, RecordFilter, Result, SecretOwner, User, VoteOutcome,
+    ApprovalFilter, Claim, Error, Finding, KeyRow, NewDelivery, RecordFilter, Result, SecretOwner, VoteOutcome,
     each_store, testing::TestStore,
 };
 use preloop_types::{
     AccountId, ApprovalId, BudgetId, BudgetSubject, EntryKind, Hash, KeyId, ModelId, OutcomeStatus, PriceId, ServerId,
-    Subject, Timestamp, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    Subject, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
     config::{Defaults, RawJson, ServerStatus, SubjectGovernance, SubjectRef, ToolConfig, ToolSource},
 };
 use uuid::Uuid;
@@ -108,6 +108,9 @@ fn a_key(id: KeyId, account: AccountId, user: UserId) -> KeyRow {
         id,
         account,
         user,
+        kind: preloop_types::CredentialKind::ApiKey,
+        grant: None,
+        impersonator: None,
         name: "k".to_owned(),
         hash: Hash::of(id.to_string()),
         prefix: "pl".to_owned(),
@@ -265,7 +268,7 @@ async fn answers(store: &TestStore, account: AccountId, ids: Ids) -> Vec<(&'stat
     mutation!("update_user", tx, ids => {
         let username = "mallory".to_owned();
         let created_at = tx.now();
-        tx.update_user(&User { id: ids.user, username, email: None, full_name: None, is_active: true, created_at }).await
+        tx.update_user(&User::new(ids.user, username, created_at)).await
     });
     mutation!("insert_key", tx, ids => {
         let key = a_key(KeyId(Uuid::from_u128(99)), tx.account(), ids.user);

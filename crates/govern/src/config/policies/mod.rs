@@ -14,9 +14,9 @@ use preloop_policy::{
     document::{self, Document, Known, LookUp, Report},
     export::Rows,
 };
-use preloop_store::{PolicyVersion, Tx, User};
+use preloop_store::{PolicyVersion, Tx};
 use preloop_types::{
-    AccountId, Principal, Timestamp, UserId,
+    AccountId, Principal, Timestamp, User, UserId,
     config::{Defaults, Server, Tool, ToolConfig, Workflow},
 };
 use serde::Serialize;

@@ -1,0 +1,12 @@
+//! Who people are: signing in, second factors, single sign-on, and consent to clients.
+//!
+//! Whatever a person signs in with ends in a [`Grant`](preloop_store::Grant): under it short-lived
+//! access tokens are given out, each renewed with a refresh token that works once ([`tokens`]). What
+//! a bearer of one may do is `preloop-govern`'s to know, as for any other credential.
+
+mod error;
+mod identity;
+pub mod tokens;
+
+pub use error::{Error, Result};
+pub use identity::Identity;
