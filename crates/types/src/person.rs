@@ -58,7 +58,7 @@ words! {
     UserSource {
         /// Registered or invited here.
         Local = "local",
-        /// An OpenID provider.
+        /// An identity provider that speaks `OpenID` Connect.
         Oidc = "oidc",
         /// GitHub.
         Github = "github",

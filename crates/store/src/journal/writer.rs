@@ -37,6 +37,8 @@ const BATCH_ITEMS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest a work may hold up everybody else.
 const WORK_TIME_MAX: Duration = Duration::from_secs(10);
+/// Most turns of everybody else before a commit begins.
+const GATHER_TURNS_MAX: usize = 8;
 /// Longest that records nobody waits for are held back, so that they share a commit.
 const LINGER: Duration = Duration::from_millis(5);
 /// A checkpoint is signed after so many records, or so long after the first.
@@ -44,6 +46,7 @@ const CHECKPOINT_RECORDS: u64 = 4096;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
 
 /// What waits to be written.
+#[expect(clippy::large_enum_variant, reason = "nearly every item is a record; boxing it would cost each an allocation")]
 pub(crate) enum Item {
     /// One record, and who is told that it is durable.
     Append { entry: Prepared, told: Told, room: OwnedSemaphorePermit },
@@ -201,9 +204,7 @@ impl Writer {
                 None => break None,
                 Some(Item::Close { reply }) => break Some(reply),
                 Some(first) => {
-                    // Whoever is ready to append, those just replied to above all, does so first: under
-                    // load twice as many share the commit, and an idle store loses nothing.
-                    tokio::task::yield_now().await;
+                    self.gather().await;
                     let batch = self.collect(first).await;
                     self.commit(batch).await;
                     self.seal_due();
@@ -213,6 +214,18 @@ impl Writer {
         self.close().await;
         if let Some(reply) = closing {
             let _ = reply.send(());
+        }
+    }
+
+    /// Lets whoever is ready to append do so first, those just replied to above all: under load twice
+    /// as many share a commit, and an idle store loses nothing. Ends when a turn brought nobody.
+    async fn gather(&mut self) {
+        let mut waiting = self.queue.len();
+        for _ in 0..GATHER_TURNS_MAX {
+            tokio::task::yield_now().await;
+            if self.queue.len() == std::mem::replace(&mut waiting, self.queue.len()) {
+                return;
+            }
         }
     }
 
