@@ -7,8 +7,10 @@ use preloop_bench::{
     mock::{self, Mock},
     provider::{Api, FINAL, Options, Provider, Script},
 };
-use preloop_e2e::{CodingAgent, Endpoints, Family, Gateway, Setup, coding_agents, node, python_and_node};
+use preloop_e2e::{CodingAgent, Endpoints, Family, Gateway, Setup, coding_agents, cost, node, python_and_node};
 use serde_json::json;
+
+use crate::gateway_money::pricing;
 
 const PROMPT: &str = "Call the tool echo once with the text ping-4711, then repeat what it said.";
 const TEXT: &str = "ping-4711";
@@ -55,9 +57,8 @@ async fn coding_agents_do_the_task_on_the_mocks() {
     assert!(refused.is_empty(), "{refused:#?}");
 }
 
-#[tokio::test]
-#[ignore = "twenty runs of coding agents: minutes; `cargo xtask test -- --run-ignored all coding_agents`"]
-async fn coding_agents_do_the_task_with_models_and_tools_behind_preloop() {
+/// Every agent through Preloop, with models that `family` serves.
+async fn all_do_the_task_behind_preloop(family: Family) {
     let Some(packages) = coding_agents("coding agents") else { return };
     let Some(clients) = python_and_node("coding agents") else { return };
     let script =
@@ -73,17 +74,45 @@ async fn coding_agents_do_the_task_with_models_and_tools_behind_preloop() {
         mcp: format!("{}/mcp/v1", gateway.app.url()),
         key: gateway.key.clone(),
     };
-    for family in Family::ALL {
-        // Codex offers a web search of OpenAI's own, which no other provider has.
-        let lenient = json!({ "settings": { "on_unsupported": "drop" } });
-        let model = gateway.serve_with(family, "", lenient).await;
-        all_do_the_task(&packages, &node(&clients.node_folder), &mock, &endpoints, &model).await;
-    }
+    // Codex offers a web search of OpenAI's own, which no other provider has.
+    let lenient = json!({ "settings": { "on_unsupported": "drop" }, "pricing": pricing() });
+    let model = gateway.serve_with(family, "", lenient).await;
+
+    all_do_the_task(&packages, &node(&clients.node_folder), &mock, &endpoints, &model).await;
 
     let refused: Vec<String> = gateway.provider.exchanges().into_iter().filter_map(|each| each.refused).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let outcomes = gateway.outcomes().await;
-    assert!(outcomes.len() >= 2 * CodingAgent::ALL.len() * Family::ALL.len(), "{outcomes:#?}");
+    assert!(outcomes.len() >= 2 * CodingAgent::ALL.len(), "{outcomes:#?}");
     let tools = gateway.records("call.intent").await;
-    assert_eq!(tools.len(), CodingAgent::ALL.len() * Family::ALL.len(), "every call of a tool is on record too");
+    assert_eq!(tools.len(), CodingAgent::ALL.len(), "every call of a tool is on record too");
+    let (booked, billed) = (outcomes.iter().map(cost).sum::<u64>(), gateway.provider.bill());
+    // An agent may leave before an answer is whole; then the record says that its numbers are not the provider's.
+    let is_partial = outcomes.iter().any(|outcome| outcome["usage_source"] != "provider");
+    assert!(booked == billed || is_partial, "booked {booked}, billed {billed}: {outcomes:#?}");
+}
+
+#[tokio::test]
+async fn coding_agents_do_the_task_behind_preloop_on_chat_completions() {
+    all_do_the_task_behind_preloop(Family(Api::Chat)).await;
+}
+
+#[tokio::test]
+async fn coding_agents_do_the_task_behind_preloop_on_responses() {
+    all_do_the_task_behind_preloop(Family(Api::Responses)).await;
+}
+
+#[tokio::test]
+async fn coding_agents_do_the_task_behind_preloop_on_messages() {
+    all_do_the_task_behind_preloop(Family(Api::Messages)).await;
+}
+
+#[tokio::test]
+async fn coding_agents_do_the_task_behind_preloop_on_gemini() {
+    all_do_the_task_behind_preloop(Family(Api::Gemini)).await;
+}
+
+#[tokio::test]
+async fn coding_agents_do_the_task_behind_preloop_on_bedrock() {
+    all_do_the_task_behind_preloop(Family(Api::Converse)).await;
 }

@@ -105,41 +105,60 @@ async fn an_sdk_sees_through_preloop_what_it_sees_directly_whoever_serves_the_mo
 }
 
 #[tokio::test]
-#[ignore = "takes minutes: failures are tried again before they are told"]
 async fn an_sdk_raises_through_preloop_the_error_it_raises_directly() {
     let Some(clients) = python_and_node("model SDKs") else { return };
     let direct = Provider::start(Options::default()).await.unwrap();
     let gateway = Gateway::start().await;
-    // The provider's status, and the one an agent is told: a wrong provider key is not the agent's fault.
-    let statuses = [(400, 400), (401, 502), (403, 502), (404, 404), (413, 413), (429, 429), (500, 502), (503, 503)];
+    let mut wrong = Vec::new();
     for api in Ask::APIS {
         let mut through = Vec::new();
-        for (status, _) in statuses {
+        for (status, _) in statuses(api) {
+            // With a wait that no gateway sits out.
             let words = format!("status-{status}--retry-7");
             through.push(json!({ "do": "fails", "model": gateway.serve(Family(api), &words).await }));
-        }
-        for words in ["cut-2", "error-2", "unfinished"] {
-            let model = gateway.serve(Family(api), words).await;
-            through.push(json!({ "do": "fails", "stream": true, "model": model }));
         }
         through.push(json!({ "do": "fails", "model": "no-such-model" }));
         through.push(json!({ "do": "fails", "model": "no-such-model", "key": "pl_wrong" }));
         let model = |status: u16| json!({ "do": "fails", "model": format!("mock--status-{status}") });
-        let mut plain: Vec<Value> = statuses.iter().map(|(_, told)| model(*told)).collect();
-        plain.extend([404, 401].map(model));
+        let told = statuses(api).map(|(_, told)| told).into_iter().chain([404, 401]);
+        let plain: Vec<Value> = told.map(model).collect();
         for language in LANGUAGES {
             let expected = run(&clients, language, api, &direct.url(), "none", &plain).await;
             let seen = run(&clients, language, api, &gateway.app.url(), &gateway.key, &through).await;
-            let (typed, broken) = (statuses.len(), 3);
-            for (n, seen) in seen.iter().enumerate() {
-                let case = format!("{api:?} {language:?} {}: {seen}", through[n]);
-                if (typed..typed + broken).contains(&n) {
-                    assert!(seen["error"].is_string(), "a broken stream looks whole: {case}");
-                    continue;
+            for ((step, expected), seen) in through.iter().zip(&expected).zip(&seen) {
+                if ["error", "status", "message"].iter().any(|member| seen[*member] != expected[*member]) {
+                    wrong.push(format!("{api:?} {language:?} {step}:\n  direct  {expected}\n  through {seen}"));
                 }
-                let expected = &expected[if n < typed { n } else { n - broken }];
-                for member in ["error", "status", "message"] {
-                    assert_eq!(seen[member], expected[member], "{member} of {case}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} errors differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A provider's status, and the one an agent is told: a wrong provider key is not the agent's fault.
+fn statuses(api: Api) -> [(u16, u16); 8] {
+    // Anthropic has a status of its own for a provider that has too much to do.
+    let overloaded = if api == Api::Messages { 529 } else { 503 };
+    [(400, 400), (401, 502), (403, 502), (404, 404), (413, 413), (429, 429), (500, 502), (503, overloaded)]
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_an_error_in_every_sdk() {
+    let Some(clients) = python_and_node("model SDKs") else { return };
+    let gateway = Gateway::start().await;
+    for api in Ask::APIS {
+        let mut steps = Vec::new();
+        for words in ["cut-2", "error-2", "unfinished"] {
+            let model = gateway.serve(Family(api), words).await;
+            steps.push(json!({ "do": "fails", "stream": true, "model": model }));
+        }
+        for language in LANGUAGES {
+            let seen = run(&clients, language, api, &gateway.app.url(), &gateway.key, &steps).await;
+            for (step, seen) in steps.iter().zip(&seen) {
+                assert!(seen["error"].is_string(), "{api:?} {language:?} {step} looks whole: {seen}");
+                if (api, language) == (Api::Messages, Language::Python) {
+                    // Torn frames included: this SDK has a type for it.
+                    assert!(seen["status"].is_number(), "{language:?} {step}: {seen}");
                 }
             }
         }

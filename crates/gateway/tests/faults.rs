@@ -154,6 +154,8 @@ fn only_what_may_pass_is_tried_again() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     assert_eq!(retry(429, &[("retry-after", "2")]), (Retry::Yes, seconds(2)));
     assert_eq!(retry(429, &[("retry-after", "60")]), (Retry::No, seconds(60)));
+    assert_eq!(retry(503, &[("retry-after", "2")]), (Retry::Yes, seconds(2)));
+    assert_eq!(retry(503, &[("retry-after", "60")]), (Retry::No, seconds(60)));
     assert_eq!(
         retry(429, &[("retry-after-ms", "250"), ("retry-after", "60")]),
         (Retry::Yes, Some(Duration::from_millis(250)))

@@ -126,7 +126,7 @@ pub struct Fault {
     pub verbatim: bool,
 }
 
-/// Longer than this nobody waits for a rate limit within a request.
+/// Longer than this nobody waits within a request for a provider that asks for time: the agent is told instead.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 
 impl Fault {
@@ -267,7 +267,7 @@ fn classify_request(told: &Told) -> Class {
 
 fn retry(class: Class, status: u16, retry_after: Option<Duration>) -> Retry {
     match class {
-        Class::RateLimited if retry_after.is_some_and(|wait| wait > RETRY_AFTER_MAX) => Retry::No,
+        _ if retry_after.is_some_and(|wait| wait > RETRY_AFTER_MAX) => Retry::No,
         Class::RateLimited | Class::Overloaded | Class::ServerError => Retry::Yes,
         Class::Timeout | Class::Protocol if !(300..400).contains(&status) => Retry::Once,
         _ => Retry::No,

@@ -5,6 +5,7 @@
 //! exactly once.
 
 mod settlement;
+mod tail;
 mod way;
 
 use std::{
@@ -28,6 +29,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 pub(crate) use settlement::{Captured, Settlement};
+use tail::Tail;
 pub(crate) use way::{Translation, Way, stop_word};
 
 use crate::{
@@ -51,6 +53,7 @@ pub(crate) struct Relay {
     ready: VecDeque<Bytes>,
     /// How the agent's dialect streams; `None` for one document.
     framing: Option<Framing>,
+    tail: Tail,
     agent: Dialect,
     limits: Spending,
     silence: Pin<Box<Sleep>>,
@@ -128,6 +131,7 @@ impl Relay {
             settlement: Some(settlement),
             ready: VecDeque::new(),
             framing,
+            tail: Tail::default(),
             agent,
             limits,
             silence: Box::pin(tokio::time::sleep_until(now + silence)),
@@ -225,7 +229,13 @@ impl Relay {
         };
         let id = self.settlement.as_ref().map(|settlement| settlement.permit.call().id.to_string()).unwrap_or_default();
         let failure = error::Failure { status, code, message, request_id: &id, param: None, data: None };
-        self.ready.push_back(error::frame(self.agent, framing, &failure).into());
+        let mut told = error::frame(self.agent, framing, &failure);
+        if matches!(framing, Framing::Events) {
+            let mut tail = self.tail;
+            self.ready.iter().for_each(|bytes| tail.add(bytes));
+            told.splice(..0, tail.before_an_event(self.agent).iter().copied());
+        }
+        self.ready.push_back(told.into());
     }
 
     fn settle(&mut self, status: ModelStatus, reading: Reading, error: Option<(String, String)>) {
@@ -243,8 +253,10 @@ impl Relay {
         if let Some(settlement) = &mut self.settlement {
             settlement.response_bytes += bytes.len() as u64;
         }
-        if let Some(Framing::Array { begun }) = &mut self.framing {
-            *begun = true;
+        match &mut self.framing {
+            Some(Framing::Array { begun }) => *begun = true,
+            Some(Framing::Events) => self.tail.add(&bytes),
+            None => {}
         }
         if let Some(copy) = &mut self.copy {
             copy.add(&bytes);
