@@ -78,26 +78,27 @@ const SECRET_PREFIXES: &[&str] = &[
 
 /// Replaces credentials recognisable by their shape; `None` when there are none.
 pub fn redact_text(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
     let mut out = String::new();
-    let mut rest = text;
-    let mut changed = false;
-    while let Some((at, prefix)) =
-        SECRET_PREFIXES.iter().filter_map(|prefix| rest.find(prefix).map(|at| (at, *prefix))).min()
-    {
+    let (mut at, mut kept) = (0, 0);
+    while at < bytes.len() {
+        // Prefixes are ASCII, so what begins with one is a boundary of characters.
+        let Some(prefix) = SECRET_PREFIXES.iter().find(|prefix| bytes[at..].starts_with(prefix.as_bytes())) else {
+            at += 1;
+            continue;
+        };
         let body = at + prefix.len();
-        let length = rest[body..].bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-_.~+/=".contains(b)).count();
-        let starts_word = rest[..at].chars().next_back().is_none_or(|c| !c.is_ascii_alphanumeric());
+        let length = bytes[body..].iter().take_while(|b| b.is_ascii_alphanumeric() || b"-_.~+/=".contains(b)).count();
+        let starts_word = text[..at].chars().next_back().is_none_or(|c| !c.is_ascii_alphanumeric());
         if length >= 16 && starts_word {
-            out.push_str(&rest[..at]);
+            out.push_str(&text[kept..at]);
             out.push_str(REDACTED);
-            changed = true;
-        } else {
-            out.push_str(&rest[..body + length]);
+            kept = body + length;
         }
-        rest = &rest[body + length..];
+        at = body + length;
     }
-    out.push_str(rest);
-    changed.then_some(out)
+    out.push_str(&text[kept..]);
+    (kept > 0).then_some(out)
 }
 
 fn words(name: &str) -> Vec<String> {
@@ -148,5 +149,6 @@ mod tests {
     #[test]
     fn ordinary_text_is_left_alone() {
         assert_eq!(redact_text("task-force sk-short pl_x eyJ"), None);
+        assert_eq!(redact_text("é漢 eyJ🎉 Bearer é"), None);
     }
 }
