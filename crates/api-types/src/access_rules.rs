@@ -33,6 +33,8 @@ pub struct AccessRule {
     pub approval_workflow_id: Option<Uuid>,
     /// A narrower scope's `allow` may override it.
     pub overridable: bool,
+    /// Decides nothing: that it matched is recorded, and the next rule is asked.
+    pub shadow: bool,
     /// What a person should look at: an argument the tool does not have, a comparison that can
     /// never be true. Only in the answer to a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +93,9 @@ pub struct CreateAccessRule {
     /// Let a narrower scope's `allow` override it.
     #[serde(default)]
     pub overridable: bool,
+    /// Only record that it matched; do not enforce it.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 fn yes() -> bool {
@@ -130,6 +135,9 @@ pub struct UpdateAccessRule {
     /// Let a narrower scope's `allow` override it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overridable: Option<bool>,
+    /// Only record that it matched; do not enforce it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<bool>,
 }
 
 /// Puts a configuration's rules into a new order, at once.

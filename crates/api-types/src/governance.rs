@@ -92,6 +92,9 @@ pub struct ScopedRule {
     /// Who decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_workflow_id: Option<Uuid>,
+    /// Only recorded, not enforced.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 fn cel() -> Language {

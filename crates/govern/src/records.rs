@@ -5,7 +5,7 @@
 
 use preloop_types::{
     ApprovalId, CallOutcome, Decision, DecisionSource, Entry, EntryKind, Hash, OutcomeStatus, Principal, RuleRef,
-    Subject, ToolCall,
+    Shadow, Subject, ToolCall,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -48,6 +48,8 @@ struct Intent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a RuleRef>,
     policy: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    shadows: &'a [Shadow],
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<ApprovalId>,
 }
@@ -69,6 +71,7 @@ pub(crate) fn decided(
         reason: &decision.reason,
         rule: decision.rule.as_ref(),
         policy,
+        shadows: &decision.shadows,
         approval,
     };
     entry(kind, who, call, &body, Some(payload(call)))
@@ -82,9 +85,13 @@ struct Refused<'a> {
     status: &'a str,
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<DecisionSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a RuleRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    shadows: &'a [Shadow],
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<ApprovalId>,
 }
@@ -101,8 +108,10 @@ pub(crate) fn refused(
         key: &who.key_name,
         status: refusal.kind.as_str(),
         reason: &refusal.message,
+        source: decision.map(|(decision, _)| decision.source),
         rule: decision.and_then(|(decision, _)| decision.rule.as_ref()),
         policy: decision.map(|(_, policy)| policy),
+        shadows: decision.map_or(&[][..], |(decision, _)| &decision.shadows),
         approval: refusal.approval,
     };
     entry(EntryKind::CallRefused, who, call, &body, Some(payload(call)))

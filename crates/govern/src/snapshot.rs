@@ -14,8 +14,8 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput};
 use preloop_store::Store;
 use preloop_types::{
-    AccountId, Budget, Decision, DecisionSource, Hash, Model, PriceOverride, Principal, ServerId, Team, TeamId,
-    Timestamp, ToolCall, ToolRef, User, UserId, Verdict, WorkflowId,
+    AccountId, Budget, Decision, Hash, Model, PriceOverride, Principal, ServerId, Team, TeamId, Timestamp, ToolCall,
+    ToolRef, User, UserId, WorkflowId,
     config::{
         AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
         ToolConfig, Workflow,
@@ -73,19 +73,19 @@ pub struct CatalogueTool {
 impl Snapshot {
     /// What the policy says about a call at `now`.
     pub fn decide(&self, who: &Principal, call: &ToolCall, now: Timestamp) -> Decision {
-        if call.tool.server_id.is_none() && self.ruleset.config(&call.tool).is_none() {
-            return built_in();
-        }
-        self.ruleset.decide(&Facts {
-            who,
-            tool: &call.tool,
-            arguments: &call.arguments,
-            justification: call.justification.as_deref(),
-            client: call.client.as_deref(),
-            call: call.id,
-            now,
-            discovered_at: self.discovered_at(&call.tool),
-        })
+        let decide = || {
+            self.ruleset.decide(&Facts {
+                who,
+                tool: &call.tool,
+                arguments: &call.arguments,
+                justification: call.justification.as_deref(),
+                client: call.client.as_deref(),
+                call: call.id,
+                now,
+                discovered_at: self.discovered_at(&call.tool),
+            })
+        };
+        self.ruleset.built_in(&call.tool).unwrap_or_else(decide)
     }
 
     /// When a tool was first seen; what can be read of a server is as old as the server.
@@ -182,16 +182,6 @@ impl CatalogueTool {
     /// Whether its definition is the pinned one.
     pub fn is_pinned(&self) -> bool {
         self.tool.pin == PinState::Pinned
-    }
-}
-
-/// Our own tools reach nothing: they are there unless a configuration says otherwise.
-fn built_in() -> Decision {
-    Decision {
-        verdict: Verdict::Allow,
-        rule: None,
-        source: DecisionSource::AccountDefault,
-        reason: "built-in tool".to_owned(),
     }
 }
 

@@ -127,6 +127,7 @@ fn rule(expression: Option<String>, language: Language) -> AccessRule {
         is_enabled: true,
         workflow: None,
         overridable: false,
+        shadow: false,
     }
 }
 

@@ -5,7 +5,7 @@
 //! or as a rule that silently protects nothing.
 
 mod schema;
-mod uses;
+pub(crate) mod uses;
 
 use preloop_types::{
     PROMPTS_GET, RESOURCES_READ,
@@ -41,6 +41,9 @@ pub struct ToolSchema<'a> {
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// Its kind, in one word: `unreachable`, `shadowed`, `never_matches`, `always_fails`, `argument`,
+    /// `unknown_tool`.
+    pub code: &'static str,
     /// Whether the condition cannot be meant so, or only looks odd.
     pub severity: Severity,
     /// What and where.
@@ -84,10 +87,10 @@ pub fn document(document: &Document, source: &Source, tools: &[ToolSchema<'_>]) 
     }
     findings
         .into_iter()
-        .map(|Found { severity, problem, within }| {
+        .map(|Found { code, severity, problem, within }| {
             let place = within.and_then(|(text, span)| source.place_in(&problem.path, &text, span));
             let problem = Problem { place, ..problem };
-            Finding { severity, problem: source.locate(problem) }
+            Finding { code, severity, problem: source.locate(problem) }
         })
         .collect()
 }
@@ -105,12 +108,13 @@ pub fn config(config: &ToolConfig, schema: Option<&RawValue>) -> Vec<Finding> {
             approval_workflow: None,
             enabled: rule.is_enabled,
             overridable: rule.overridable,
+            shadow: rule.shadow,
         })
         .collect();
     let of_tool = || schema.and_then(|schema| serde_json::from_str(schema.get()).ok());
     let schemas: Vec<Value> = read_schema(&config.tool_name).or_else(of_tool).into_iter().collect();
     let found = rules(&config.tool_name, &entries, &schemas, |at| format!("$.rules.{at}.expression"));
-    found.into_iter().map(|Found { severity, problem, .. }| Finding { severity, problem }).collect()
+    found.into_iter().map(|Found { code, severity, problem, .. }| Finding { code, severity, problem }).collect()
 }
 
 /// What the arguments are of a method that is governed like a tool.
@@ -137,14 +141,15 @@ pub fn syntax(expression: &str, language: Language) -> Result<(), Problem> {
 
 /// A finding whose place in the text is still to be found: these characters of this expression.
 struct Found {
+    code: &'static str,
     severity: Severity,
     problem: Problem,
     within: Option<(String, (usize, usize))>,
 }
 
 impl Found {
-    fn new(severity: Severity, path: &str, message: String) -> Self {
-        Self { severity, problem: Problem::new(path, message), within: None }
+    fn new(code: &'static str, severity: Severity, path: &str, message: String) -> Self {
+        Self { code, severity, problem: Problem::new(path, message), within: None }
     }
 }
 
@@ -153,7 +158,8 @@ fn unknown_tool(tool: &str, server: &str, path: &str, tools: &[ToolSchema<'_>]) 
     if offered.is_empty() {
         return None;
     }
-    let mut found = Found::new(Severity::Warning, path, format!("server `{server}` offers no tool `{tool}`"));
+    let message = format!("server `{server}` offers no tool `{tool}`");
+    let mut found = Found::new("unknown_tool", Severity::Warning, path, message);
     found.problem.help = nearest(tool, offered).map(|near| format!("did you mean `{near}`?"));
     Some(found)
 }
@@ -162,31 +168,32 @@ fn unknown_tool(tool: &str, server: &str, path: &str, tools: &[ToolSchema<'_>]) 
 fn rules(tool: &str, rules: &[RuleEntry], schemas: &[Value], path: impl Fn(usize) -> String + Sync) -> Vec<Found> {
     let checked = on_big_stack(|stack| {
         let mut found = Vec::new();
+        // The first rule that leaves nothing to those after it; one in shadow mode leaves everything.
         let mut decided_by: Option<usize> = None;
         for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.enabled) {
             if let Some(earlier) = decided_by {
                 let message = format!("the rule is never reached: rule {} before it matches every call", earlier + 1);
-                found.push(Found::new(Severity::Warning, &path(at), message));
+                found.push(Found::new("unreachable", Severity::Warning, &path(at), message));
                 continue;
             }
             let Some(expression) = &rule.expression else {
-                decided_by = Some(at);
+                decided_by = (!rule.shadow).then_some(at);
                 continue;
             };
-            let twin = rules[..at].iter().position(|other| other.enabled && other.expression == rule.expression);
-            if let Some(twin) = twin {
+            let is_twin = |other: &RuleEntry| other.enabled && !other.shadow && other.expression == rule.expression;
+            if let Some(twin) = rules[..at].iter().position(is_twin) {
                 let message = format!("the rule never matches: rule {} before it has the same condition", twin + 1);
-                found.push(Found::new(Severity::Warning, &path(at), message));
+                found.push(Found::new("shadowed", Severity::Warning, &path(at), message));
             }
             match constant(expression, rule.language, stack) {
-                Some(Ok(true)) => decided_by = Some(at),
+                Some(Ok(true)) => decided_by = (!rule.shadow).then_some(at),
                 Some(Ok(false)) => {
                     let message = "the condition is always false: the rule never matches".to_owned();
-                    found.push(Found::new(Severity::Warning, &path(at), message));
+                    found.push(Found::new("never_matches", Severity::Warning, &path(at), message));
                 }
                 Some(Err(why)) => {
                     let message = format!("the condition always fails, which denies the call: {why}");
-                    found.push(Found::new(Severity::Error, &path(at), message));
+                    found.push(Found::new("always_fails", Severity::Error, &path(at), message));
                 }
                 None => found.extend(condition(tool, expression, rule.language, schemas, &path(at), stack)),
             }
@@ -222,7 +229,7 @@ fn condition(
     let mut found = Vec::new();
     if let Some(contradiction) = uses::contradiction(&uses) {
         let message = format!("the condition can never match: {contradiction}");
-        found.push(Found::new(Severity::Warning, path, message));
+        found.push(Found::new("never_matches", Severity::Warning, path, message));
     }
     if schemas.is_empty() {
         return found;
@@ -233,7 +240,7 @@ fn condition(
             let mut problem = Problem::new(path, message);
             problem.help = help;
             let within = used.span.map(|span| (expression.to_owned(), span));
-            found.push(Found { severity, problem, within });
+            found.push(Found { code: "argument", severity, problem, within });
         }
     }
     found

@@ -1,7 +1,7 @@
 //! The decision: which of an account's rules speaks about a call, and what it says.
 
 use preloop_types::{
-    Decision, DecisionSource, RuleRef, ToolRef, Verdict, WorkflowId,
+    Decision, DecisionSource, RuleRef, Shadow, ToolRef, Verdict, WorkflowId,
     config::{AccessRule, RuleAction, ToolConfig},
 };
 
@@ -32,27 +32,41 @@ impl Ruleset {
     /// The account's rules and those of each narrower scope (managed agent, API key) are tried in
     /// their order, first match wins; of what the scopes say the most restrictive holds, except
     /// that a narrower scope has its way against a rule marked overridable. Whatever goes wrong
-    /// denies.
+    /// denies. A rule in shadow mode decides nothing: what it would have done is in the decision.
     pub fn decide(&self, facts: &Facts<'_>) -> Decision {
         if let Some(reason) = self.hidden_because(facts.who, facts.tool) {
             return deny(DecisionSource::Disabled, None, reason.to_owned());
         }
         let variables = Variables::new(facts);
-        let mut reading = Reading::new(&variables, &self.library);
-        match self.find(facts, &mut reading) {
+        let mut asking = Asking { reading: Reading::new(&variables, &self.library), shadows: Vec::new() };
+        let decision = match self.find(facts, &mut asking) {
             Ok(finding) => self.conclude(facts.tool, finding),
             Err(Failure { rule, error }) => {
                 let reason = format!("rule evaluation error: {error} (failing closed)");
                 deny(DecisionSource::RuleEvaluationError, Some(rule), reason)
             }
-        }
+        };
+        Decision { shadows: asking.shadows, ..decision }
+    }
+
+    /// What becomes of a built-in tool that no configuration speaks about: it reaches nothing, and is
+    /// there for whoever may connect at all.
+    pub fn built_in(&self, tool: &ToolRef) -> Option<Decision> {
+        let unspoken = tool.server_id.is_none() && self.config(tool).is_none();
+        unspoken.then(|| Decision {
+            verdict: Verdict::Allow,
+            rule: None,
+            source: DecisionSource::AccountDefault,
+            reason: "built-in tool".to_owned(),
+            shadows: Vec::new(),
+        })
     }
 
     /// What all scopes say together.
-    fn find<'r>(&'r self, facts: &Facts<'_>, reading: &mut Reading<'_>) -> Result<Finding<'r>, Failure<'r>> {
-        let mut found = self.find_in_account(facts, reading)?;
+    fn find<'r>(&'r self, facts: &Facts<'_>, asking: &mut Asking<'_>) -> Result<Finding<'r>, Failure<'r>> {
+        let mut found = self.find_in_account(facts, asking)?;
         for rules in self.scoped_rules(facts.who, facts.tool) {
-            if let Some(rule) = first_match(rules, reading)? {
+            if let Some(rule) = asking.first_match(rules)? {
                 let scoped = Finding::of(rule, DecisionSource::SubjectScopedRule);
                 if found.rule.is_some_and(|rule| rule.rule.overridable) || found.yields_to(&scoped) {
                     found = scoped;
@@ -62,26 +76,24 @@ impl Ruleset {
         Ok(found)
     }
 
-    fn find_in_account<'r>(&'r self, facts: &Facts<'_>, reading: &mut Reading<'_>) -> Result<Finding<'r>, Failure<'r>> {
+    fn find_in_account<'r>(&'r self, facts: &Facts<'_>, asking: &mut Asking<'_>) -> Result<Finding<'r>, Failure<'r>> {
         let by_default =
             |action, reason| Finding { action, source: DecisionSource::AccountDefault, rule: None, reason };
         let Some((config, rules)) = self.account_rules(facts.tool) else {
             return Ok(self.find_unknown(facts, by_default));
         };
-        if rules.is_empty() {
-            return Ok(match config.workflow {
-                Some(_) => Finding {
-                    action: RuleAction::RequireApproval,
-                    source: DecisionSource::ToolDefaultWorkflow,
-                    rule: None,
-                    reason: "the tool has an approval workflow and no rules",
-                },
-                None => by_default(RuleAction::Allow, "no access rules defined"),
-            });
-        }
-        Ok(match first_match(rules, reading)? {
-            Some(rule) => Finding::of(rule, DecisionSource::ToolAccessRule),
-            None => by_default(RuleAction::Allow, "no rules matched (default allow)"),
+        let matched = asking.first_match(rules)?;
+        let has_rules = rules.iter().any(|rule| !rule.rule.shadow);
+        Ok(match (matched, config.workflow) {
+            (Some(rule), _) => Finding::of(rule, DecisionSource::ToolAccessRule),
+            (None, _) if has_rules => by_default(RuleAction::Allow, "no rules matched (default allow)"),
+            (None, Some(_)) => Finding {
+                action: RuleAction::RequireApproval,
+                source: DecisionSource::ToolDefaultWorkflow,
+                rule: None,
+                reason: "the tool has an approval workflow and no rules",
+            },
+            (None, None) => by_default(RuleAction::Allow, "no access rules defined"),
         })
     }
 
@@ -125,7 +137,7 @@ impl Ruleset {
             }
         };
         let reason = finding.rule.map_or_else(|| finding.reason.to_owned(), reason_of);
-        Decision { verdict, rule: finding.rule.map(name), source: finding.source, reason }
+        Decision { verdict, rule: finding.rule.map(name), source: finding.source, reason, shadows: Vec::new() }
     }
 
     /// Who is asked: the rule's workflow, the tool's, the account's default, the one marked
@@ -161,20 +173,34 @@ impl<'r> Finding<'r> {
     }
 }
 
-fn first_match<'r>(
-    rules: impl IntoIterator<Item = &'r CompiledRule>,
-    reading: &mut Reading<'_>,
-) -> Result<Option<&'r CompiledRule>, Failure<'r>> {
-    for rule in rules {
-        if rule.condition.matches(reading).map_err(|error| Failure { rule, error })? {
-            return Ok(Some(rule));
+/// One decision being taken.
+struct Asking<'d> {
+    reading: Reading<'d>,
+    shadows: Vec<Shadow>,
+}
+
+impl Asking<'_> {
+    fn first_match<'r>(
+        &mut self,
+        rules: impl IntoIterator<Item = &'r CompiledRule>,
+    ) -> Result<Option<&'r CompiledRule>, Failure<'r>> {
+        for rule in rules {
+            match rule.condition.matches(&mut self.reading) {
+                Ok(false) => {}
+                answer if rule.rule.shadow => {
+                    let error = answer.err().map(|error| error.0);
+                    self.shadows.push(Shadow { rule: name(rule), action: rule.action(), error });
+                }
+                Ok(true) => return Ok(Some(rule)),
+                Err(error) => return Err(Failure { rule, error }),
+            }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 fn deny(source: DecisionSource, rule: Option<&CompiledRule>, reason: String) -> Decision {
-    Decision { verdict: Verdict::Deny, rule: rule.map(name), source, reason }
+    Decision { verdict: Verdict::Deny, rule: rule.map(name), source, reason, shadows: Vec::new() }
 }
 
 /// The rule's own words, else its condition.

@@ -156,6 +156,28 @@ fn entries<E: Entry>(entries: &[E]) -> Vec<(String, Value)> {
 }
 
 impl Document {
+    /// All that an account that is `current` has once this document is applied to it.
+    pub(crate) fn over(&self, current: &Document, prune: bool) -> Document {
+        let mut after = self.onto(current);
+        if prune {
+            return after;
+        }
+        let mut servers = current.mcp_servers.clone();
+        servers.retain(|old| !after.mcp_servers.iter().any(|new| new.name == old.name));
+        after.mcp_servers.extend(servers);
+        let mut workflows = current.approval_workflows.clone();
+        workflows.retain(|old| !after.approval_workflows.iter().any(|new| new.name == old.name));
+        let has_default = after.approval_workflows.iter().any(|workflow| workflow.is_default);
+        for old in &mut workflows {
+            old.is_default &= !has_default;
+        }
+        after.approval_workflows.extend(workflows);
+        let mut tools = current.tools.clone();
+        tools.retain(|old| !after.tools.iter().any(|new| new.name == old.name && new.source == old.source));
+        after.tools.extend(tools);
+        after
+    }
+
     /// This document with what it leaves out, and what stays as it is by the rules of applying,
     /// filled in from `current`.
     fn onto(&self, current: &Document) -> Document {

@@ -316,6 +316,7 @@ fn rule_entry(rows: &Rows<'_>, rule: &AccessRule) -> RuleEntry {
         approval_workflow: rule.workflow.and_then(|id| rows.workflow_name(id)),
         enabled: rule.is_enabled,
         overridable: rule.overridable,
+        shadow: rule.shadow,
     }
 }
 
@@ -341,6 +342,7 @@ impl RuleEntry {
             "condition_type": stated.then(|| self.language.as_str()),
             "description": self.description, "approval_workflow": self.approval_workflow,
             "enabled": (!self.enabled).then_some(false), "overridable": self.overridable.then_some(true),
+            "shadow": self.shadow.then_some(true),
         })
     }
 }

@@ -8,7 +8,12 @@
 //! The configuration also has a written form, the policy [`document`]: read it, [`check`] it
 //! against what tools take, see what it would change ([`diff`]), turn it into rows ([`plan`]) and
 //! back ([`export`]).
+//!
+//! Before it is applied, a document can be asked what it would do: [`lint`] finds rules that do
+//! nothing and rules that let more through than before, [`cases`] are its tests, [`replay`] decides
+//! recorded calls anew.
 
+pub mod cases;
 pub mod check;
 mod condition;
 mod decide;
@@ -17,9 +22,13 @@ pub mod document;
 pub mod engine;
 pub mod export;
 mod json;
+pub mod lint;
 pub mod plan;
+pub mod replay;
 mod ruleset;
+mod sandbox;
 mod suggest;
 
 pub use condition::infer_language;
 pub use ruleset::{Facts, RuleProblem, Ruleset, RulesetInput};
+pub use sandbox::{Asks, Sandbox};

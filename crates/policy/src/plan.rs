@@ -149,6 +149,7 @@ impl RuleEntry {
             is_enabled: self.enabled,
             workflow,
             overridable: self.overridable,
+            shadow: self.shadow,
         }
     }
 }

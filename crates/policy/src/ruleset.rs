@@ -120,6 +120,9 @@ pub(crate) struct Workflows {
 /// concern them.
 const ASKING_TOOLS: [&str; 2] = ["request_approval", "get_approval_status"];
 
+/// Why a credential that is bound to some tools may not call another.
+pub(crate) const NOT_AVAILABLE: &str = "the tool is not available to this credential";
+
 impl Ruleset {
     /// Compiles every rule. Never fails: a rule that does not compile denies the calls that
     /// reach it and is named by [`Ruleset::problems`].
@@ -157,15 +160,14 @@ impl Ruleset {
 
     /// Why `who` may not see `tool`, if so.
     pub(crate) fn hidden_because(&self, who: &Principal, tool: &ToolRef) -> Option<&'static str> {
-        let not_available = "the tool is not available to this credential";
         if who.allowed_tools.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| **name == *tool.exposed)) {
-            return Some(not_available);
+            return Some(NOT_AVAILABLE);
         }
         if let Some(allowed) = &who.allowed_servers
             && !is_asking_tool(tool)
             && !allowed.iter().any(|name| self.is_server(tool, name))
         {
-            return Some(not_available);
+            return Some(NOT_AVAILABLE);
         }
         if tool.server_id.is_some_and(|id| self.servers.get(&id).is_none_or(|server| server.is_disabled)) {
             return Some("the tool's server is not in use");
@@ -179,10 +181,15 @@ impl Ruleset {
         None
     }
 
+    /// Whether the server `id` has this name or slug.
+    pub(crate) fn is_called(&self, id: ServerId, name: &str) -> bool {
+        self.servers.get(&id).is_some_and(|server| server.name == name || server.slug == name)
+    }
+
     fn is_server(&self, tool: &ToolRef, name: &str) -> bool {
         match tool.server_id {
             None => name == "builtin",
-            Some(id) => self.servers.get(&id).is_some_and(|server| server.name == name || server.slug == name),
+            Some(id) => self.is_called(id, name),
         }
     }
 

@@ -20,6 +20,7 @@ row! {
     struct RuleRow {
         id: Uuid, tool_config_id: Uuid, action: String, expression: Option<String>, language: String,
         description: Option<String>, is_enabled: bool, workflow_id: Option<Uuid>, overridable: bool,
+        shadow: bool,
     }
 }
 
@@ -50,6 +51,7 @@ impl RuleRow {
             is_enabled: self.is_enabled,
             workflow: self.workflow_id.map(WorkflowId),
             overridable: self.overridable,
+            shadow: self.shadow,
         })
     }
 }
@@ -154,8 +156,8 @@ impl Tx<'_> {
     async fn insert_rules(&mut self, config: &ToolConfig) -> Result<()> {
         let account = self.account().0;
         let sql = "INSERT INTO access_rules (account_id, id, tool_config_id, priority, action, expression, language, \
-                   description, is_enabled, workflow_id, overridable) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                   description, is_enabled, workflow_id, overridable, shadow) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         for (priority, rule) in (0_i64..).zip(&config.rules) {
             execute!(
                 self.conn,
@@ -170,7 +172,8 @@ impl Tx<'_> {
                 rule.description.as_deref(),
                 rule.is_enabled,
                 rule.workflow.map(|id| id.0),
-                rule.overridable
+                rule.overridable,
+                rule.shadow
             )?;
         }
         Ok(())

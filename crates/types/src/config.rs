@@ -341,6 +341,9 @@ pub struct AccessRule {
     pub workflow: Option<WorkflowId>,
     /// In the account's rules: a narrower scope's `allow` may override this rule.
     pub overridable: bool,
+    /// Decides nothing: that it matched is recorded, and the next rule is asked.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 words! {

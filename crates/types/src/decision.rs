@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{RuleId, WorkflowId};
+use crate::{RuleId, WorkflowId, config::RuleAction};
 
 /// What the policy says about one call, and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,21 @@ pub struct Decision {
     /// One sentence for people and agents: the rule's description, else its expression, else
     /// which default applied.
     pub reason: String,
+    /// What rules in shadow mode would have done, in the order they were asked.
+    pub shadows: Vec<Shadow>,
+}
+
+/// What a rule in shadow mode would have done, had it been enforced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The rule.
+    #[serde(flatten)]
+    pub rule: RuleRef,
+    /// What it says; a rule that could not be evaluated would have denied.
+    pub action: RuleAction,
+    /// Why it could not be evaluated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
 }
 
 /// The answer to a call.

@@ -31,7 +31,7 @@ mod time;
 pub use budget::{Budget, BudgetAlerts, BudgetSubject, BudgetUnit, Period, Window};
 pub use call::{CallOutcome, OutcomeStatus, PROMPTS_GET, RESOURCES_READ, ToolCall, ToolRef};
 pub use canonical::{CanonicalError, canonical_json, unambiguous};
-pub use decision::{Decision, DecisionSource, RuleRef, Verdict};
+pub use decision::{Decision, DecisionSource, RuleRef, Shadow, Verdict};
 pub use entry::{Entry, EntryKind, Subject};
 pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
 pub use hash::Hash;

@@ -78,6 +78,7 @@ pub fn test_condition(
         is_enabled: true,
         workflow: None,
         overridable: false,
+        shadow: false,
     };
     let rules = ruleset(&ToolConfig { tool_name: config.tool_name.clone(), ..alone(rule) });
     if let Some(problem) = rules.problems().first() {

@@ -27,6 +27,8 @@ pub struct NewRule {
     pub workflow: Option<WorkflowId>,
     /// A narrower scope's `allow` may override it.
     pub overridable: bool,
+    /// Only recorded, not enforced.
+    pub shadow: bool,
 }
 
 /// What to change about a rule.
@@ -48,6 +50,8 @@ pub struct RuleChange {
     pub workflow: Patch<WorkflowId>,
     /// A narrower scope's `allow` may override it.
     pub overridable: Option<bool>,
+    /// Only recorded, not enforced.
+    pub shadow: Option<bool>,
 }
 
 /// A rule as it was saved.
@@ -79,6 +83,7 @@ impl Config {
                     is_enabled: new.is_enabled,
                     workflow: new.workflow,
                     overridable: new.overridable,
+                    shadow: new.shadow,
                 };
                 put(tx, by, &old, old.rules.clone(), rule, new.priority).await
             })
@@ -103,6 +108,7 @@ impl Config {
                 rule.is_enabled = change.is_enabled.unwrap_or(rule.is_enabled);
                 rule.workflow = change.workflow.unwrap_or(rule.workflow);
                 rule.overridable = change.overridable.unwrap_or(rule.overridable);
+                rule.shadow = change.shadow.unwrap_or(rule.shadow);
                 let place = change.priority.unwrap_or(u32::try_from(position).unwrap_or(u32::MAX));
                 put(tx, by, &old, others, rule, Some(place)).await
             })

@@ -41,6 +41,7 @@ impl House {
             is_enabled: true,
             workflow: None,
             overridable: false,
+            shadow: false,
         };
         let config = ToolConfig {
             id: ToolConfigId::new(now),

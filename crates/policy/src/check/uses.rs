@@ -16,33 +16,35 @@ use crate::{
 
 /// One use of one argument.
 #[derive(Debug)]
-pub(super) struct Use {
+pub(crate) struct Use {
     /// Below `args`.
-    pub(super) path: Vec<Segment>,
-    pub(super) wants: Wants,
+    pub(crate) path: Vec<Segment>,
+    pub(crate) wants: Wants,
     /// The characters of the expression that spell it.
-    pub(super) span: Option<(usize, usize)>,
+    pub(crate) span: Option<(usize, usize)>,
     /// Whether the condition can only match when this use holds.
     decisive: bool,
+    /// Whether the condition is nothing but this use.
+    pub(crate) is_whole: bool,
 }
 
 /// One step down.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Segment {
+pub(crate) enum Segment {
     Field(String),
     /// Any item of a list.
     Item,
 }
 
 impl Segment {
-    pub(super) fn field(&self) -> Option<&str> {
+    pub(crate) fn field(&self) -> Option<&str> {
         if let Segment::Field(name) = self { Some(name) } else { None }
     }
 }
 
 /// What a use takes for granted.
 #[derive(Debug)]
-pub(super) enum Wants {
+pub(crate) enum Wants {
     Nothing,
     /// A text, for this function.
     Text(String),
@@ -51,14 +53,14 @@ pub(super) enum Wants {
 }
 
 /// `args.a.b[]`
-pub(super) fn spell(path: &[Segment]) -> String {
+pub(crate) fn spell(path: &[Segment]) -> String {
     path.iter().fold("args".to_owned(), |text, segment| match segment {
         Segment::Field(name) => format!("{text}.{name}"),
         Segment::Item => format!("{text}[]"),
     })
 }
 
-pub(super) fn uses_of(expression: &str, language: Language, stack: &BigStack) -> Vec<Use> {
+pub(crate) fn uses_of(expression: &str, language: Language, stack: &BigStack) -> Vec<Use> {
     match language {
         Language::Simple => {
             Simple::parse(expression).ok().and_then(|simple| simple_use(expression, simple)).into_iter().collect()
@@ -67,6 +69,9 @@ pub(super) fn uses_of(expression: &str, language: Language, stack: &BigStack) ->
             Ok(parsed) => {
                 let mut walk = Walk { parsed: &parsed, uses: Vec::new() };
                 walk.node(&parsed.expression, &HashMap::new(), true);
+                if let [only] = walk.uses.as_mut_slice() {
+                    only.is_whole = is_comparison(&parsed.expression);
+                }
                 walk.uses
             }
             Err(_) => Vec::new(),
@@ -85,7 +90,7 @@ fn simple_use(expression: &str, simple: Simple) -> Option<Use> {
     let prefix = if expression.trim_start().starts_with("args.") { "args.".len() } else { 0 };
     let length = prefix + path.join(".").chars().count();
     let path = path.into_iter().map(Segment::Field).collect();
-    Some(Use { path, wants, span: Some((start, start + length)), decisive: true })
+    Some(Use { path, wants, span: Some((start, start + length)), decisive: true, is_whole: true })
 }
 
 /// Loop variables and what they stand for, where known.
@@ -167,7 +172,15 @@ impl Walk<'_> {
             Some((start, end)) if end - start == text.chars().count() => Some((start, end)),
             _ => self.parsed.span(node.id),
         };
-        self.uses.push(Use { path, wants, span, decisive });
+        self.uses.push(Use { path, wants, span, decisive, is_whole: false });
+    }
+}
+
+/// Whether `node` compares one thing with a constant.
+fn is_comparison(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Call(call) => condition::quick::operator(&call.func_name).is_some(),
+        _ => false,
     }
 }
 
@@ -218,7 +231,7 @@ fn path_of<'e>(node: &'e IdedExpr, bound: &Bound<'e>) -> Option<Vec<Segment>> {
 }
 
 /// Two comparisons that must both hold and cannot.
-pub(super) fn contradiction(uses: &[Use]) -> Option<String> {
+pub(crate) fn contradiction(uses: &[Use]) -> Option<String> {
     let decisive: Vec<_> = uses
         .iter()
         .filter(|used| used.decisive && !used.path.contains(&Segment::Item))

@@ -51,15 +51,17 @@ impl Condition {
         };
         match language {
             Language::Simple => Simple::parse(text).map(Condition::Simple),
-            Language::Cel => {
-                let parsed = parse_cel(text, stack)?;
-                let program = parsed.compile()?;
-                library.add(&program);
-                let roots = program.variables().iter().filter_map(|name| Root::named(name)).collect();
-                let quick = Quick::of(&parsed.expression);
-                Ok(Condition::Cel(Box::new(Cel { program, roots, quick })))
-            }
+            Language::Cel => Self::of_parsed(&parse_cel(text, stack)?, library),
         }
+    }
+
+    /// A CEL condition, or a part of one, that is parsed already.
+    pub(crate) fn of_parsed(parsed: &Parsed, library: &mut Library) -> Result<Self, SyntaxError> {
+        let program = parsed.compile()?;
+        library.add(&program);
+        let roots = program.variables().iter().filter_map(|name| Root::named(name)).collect();
+        let quick = Quick::of(&parsed.expression);
+        Ok(Condition::Cel(Box::new(Cel { program, roots, quick })))
     }
 
     /// Whether it holds for the call that `reading` reads.

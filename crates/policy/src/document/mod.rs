@@ -4,6 +4,7 @@
 //! [`Document::from_rows`](crate::export) and back is a round trip. A document names things;
 //! it knows no ids. It may hold secrets, which its `Debug` form never shows.
 
+mod cases;
 mod fields;
 mod model;
 mod names;
@@ -13,6 +14,7 @@ mod schema;
 mod source;
 mod tree;
 
+pub use cases::read_cases;
 pub use model::{
     DefaultsEntry, Document, JsonObject, Metadata, RuleEntry, ServerEntry, ToolEntry, ToolOrigin, VERSION,
     WorkflowEntry,

@@ -153,6 +153,8 @@ pub struct RuleEntry {
     pub enabled: bool,
     /// A narrower scope's `allow` may override it.
     pub overridable: bool,
+    /// Decides nothing: that it matched is recorded, and the next rule is asked.
+    pub shadow: bool,
 }
 
 /// What happens to everything the document does not name.

@@ -115,6 +115,7 @@ fn tool() -> Value {
                 "approval_workflow": text("Who decides; the tool's workflow when absent"),
                 "enabled": flag("Skipped when false", true),
                 "overridable": flag("A narrower scope's `allow` may override it", false),
+                "shadow": flag("Only recorded, not enforced", false),
             }))),
         }),
     )

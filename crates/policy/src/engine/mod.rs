@@ -96,6 +96,43 @@ impl Parsed {
         Some(found.map_or((start, stop), |from| (from, from + length)))
     }
 
+    /// A part of an expression, to be compiled by itself. Its errors have no place.
+    pub(crate) fn part(node: &IdedExpr) -> Parsed {
+        Parsed { expression: node.clone(), positions: SourceInfo::default() }
+    }
+
+    /// What `node` was written as, for people: nearly always to the character.
+    pub(crate) fn text_of(&self, node: &IdedExpr) -> String {
+        let source: Vec<char> = self.positions.source.chars().collect();
+        let (mut start, mut end) = (source.len(), 0);
+        let mut left = vec![node];
+        while let Some(node) = left.pop() {
+            if let Some((from, to)) = self.span(node.id) {
+                (start, end) = (start.min(from), end.max(to.min(source.len())));
+            }
+            left.extend(walk::children(&node.expr));
+        }
+        if start >= end {
+            return self.positions.source.clone();
+        }
+        // Positions are those of names, operators and opening brackets; closing ones belong to it, too.
+        let count = |part: &[char], bracket: char| part.iter().filter(|c| **c == bracket).count();
+        for (open, close) in [('(', ')'), ('[', ']')] {
+            while end < source.len() && count(&source[start..end], open) > count(&source[start..end], close) {
+                end += 1;
+            }
+            while start > 0 && count(&source[start..end], open) < count(&source[start..end], close) {
+                start -= 1;
+            }
+        }
+        // What stands before a bracket is the name of a macro: its expansion has no position for it.
+        let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+        while source[start] == '(' && start > 0 && is_name(&source[start - 1]) {
+            start -= source[..start].iter().rev().take_while(|c| is_name(c)).count();
+        }
+        source[start..end].iter().collect()
+    }
+
     /// Makes it runnable. Fails when it is too deep, loops too deep or has a bad pattern.
     pub fn compile(&self) -> Result<Program, SyntaxError> {
         guard::compile(self)

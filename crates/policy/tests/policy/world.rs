@@ -292,6 +292,7 @@ approval_workflows: [{name: people}]
             is_enabled: true,
             workflow: None,
             overridable: false,
+            shadow: false,
         };
         self.governed(scope).tool_rules.entry(tool.to_owned()).or_default().push(rule);
         self

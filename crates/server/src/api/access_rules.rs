@@ -50,6 +50,7 @@ async fn create(
         is_enabled: body.is_enabled,
         workflow: body.approval_workflow_id.map(WorkflowId),
         overridable: body.overridable,
+        shadow: body.shadow,
     };
     let saved = caller.config().create_rule(caller.who(), id, rule).await?;
     Ok(created(shown(caller.who().account, saved)))
@@ -85,6 +86,7 @@ async fn update(
         is_enabled: body.is_enabled,
         workflow: body.approval_workflow_id.map(WorkflowId).patch(),
         overridable: body.overridable,
+        shadow: body.shadow,
     };
     let saved = caller.config().update_rule(caller.who(), id, change).await?;
     Ok(axum::Json(shown(caller.who().account, saved)))

@@ -79,6 +79,7 @@ fn meant(body: GovernanceConfig, now: Timestamp) -> SubjectGovernance {
         is_enabled: rule.is_enabled,
         workflow: rule.approval_workflow_id.map(WorkflowId),
         overridable: false,
+        shadow: rule.shadow,
     };
     let rules = |(tool, rules): (String, Vec<ScopedRule>)| (tool, rules.into_iter().map(rule).collect());
     SubjectGovernance {
@@ -97,6 +98,7 @@ fn shown(subject: SubjectRef, governance: SubjectGovernance) -> Governance {
         description: rule.description,
         is_enabled: rule.is_enabled,
         approval_workflow_id: rule.workflow.map(|id| id.0),
+        shadow: rule.shadow,
     };
     let rules = |(tool, rules): (String, Vec<AccessRule>)| (tool, rules.into_iter().map(rule).collect());
     let tool_rules: BTreeMap<_, _> = governance.tool_rules.into_iter().map(rules).collect();

@@ -39,6 +39,7 @@ pub(super) fn rule(account: AccountId, config: &ToolConfig, position: usize, rul
         is_enabled: rule.is_enabled,
         approval_workflow_id: rule.workflow.map(|id| id.0),
         overridable: rule.overridable,
+        shadow: rule.shadow,
         warnings: Vec::new(),
     }
 }

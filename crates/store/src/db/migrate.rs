@@ -18,10 +18,24 @@ macro_rules! migrations {
 }
 
 pub(super) fn sqlite() -> Migrator {
-    migrations!("sqlite": 1 "0001_spine", 2 "0002_models", 3 "0003_ledger", 4 "0004_people",)
+    migrations! {
+        "sqlite":
+        1 "0001_spine",
+        2 "0002_models",
+        3 "0003_ledger",
+        4 "0004_people",
+        70 "0070_policy",
+    }
 }
 
 /// Takes an advisory lock while it runs, so that replicas may start together.
 pub(super) fn postgres() -> Migrator {
-    migrations!("postgres": 1 "0001_spine", 2 "0002_models", 3 "0003_ledger", 4 "0004_people",)
+    migrations! {
+        "postgres":
+        1 "0001_spine",
+        2 "0002_models",
+        3 "0003_ledger",
+        4 "0004_people",
+        70 "0070_policy",
+    }
 }

@@ -23,6 +23,7 @@ fn rule(action: RuleAction) -> AccessRule {
         is_enabled: true,
         workflow: None,
         overridable: true,
+        shadow: true,
     }
 }
 

@@ -57,6 +57,7 @@ impl<'a> Reader<'a> {
                 approval_workflow: None,
                 enabled: true,
                 overridable: false,
+                shadow: false,
             });
         }
         let modes = [("optional", Some(Justification::Optional)), ("required", Some(Justification::Required))];
@@ -124,8 +125,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn rule(&self, field: &Field<'a>, names: &Names) -> Option<RuleEntry> {
-        let known =
-            ["expression", "action", "condition_type", "description", "approval_workflow", "enabled", "overridable"];
+        let known = [
+            "expression",
+            "action",
+            "condition_type",
+            "description",
+            "approval_workflow",
+            "enabled",
+            "overridable",
+            "shadow",
+        ];
         let rule = Object::of(self.notes, field.path.clone(), field.node, &known)?;
         let expression = match rule.get("expression") {
             Some(_) => rule.named("expression"),
@@ -150,6 +159,7 @@ impl<'a> Reader<'a> {
             approval_workflow,
             enabled: rule.boolean("enabled", true),
             overridable: rule.boolean("overridable", false),
+            shadow: rule.boolean("shadow", false),
         })
     }
 

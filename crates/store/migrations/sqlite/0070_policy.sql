@@ -1,0 +1,2 @@
+-- Rules that are asked and recorded, but not enforced.
+ALTER TABLE access_rules ADD COLUMN shadow INTEGER NOT NULL DEFAULT 0;
