@@ -14,7 +14,7 @@ fn columns(sql: &str) -> BTreeMap<String, Vec<String>> {
     for statement in sql.split("ALTER TABLE ").skip(1) {
         let Some((name, rest)) = statement.split_once(" ADD COLUMN ") else { continue };
         let column = rest.split([' ', ';']).next().unwrap();
-        tables.entry(name.to_owned()).or_insert_with(Vec::new).push(column.to_owned());
+        tables.entry(name.to_owned()).or_default().push(column.to_owned());
     }
     tables
 }
