@@ -5,8 +5,11 @@
 //! a bearer of one may do is `preloop-govern`'s to know, as for any other credential.
 
 mod error;
+mod fetch;
 mod identity;
+pub mod sso;
 pub mod tokens;
 
 pub use error::{Error, Result};
+pub use fetch::FetchError;
 pub use identity::Identity;

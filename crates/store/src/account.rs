@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, GrantId, KeyId, Model, ModelId, PermissionSet, PriceId, PriceOverride,
-    ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, GrantId, IdentityProvider, KeyId, Model, ModelId, PermissionSet, PriceId,
+    PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId,
+    WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
@@ -134,6 +135,10 @@ reads! {
     team(id: TeamId) -> Option<Team>;
     /// The roles a team gives its members.
     team_roles(id: TeamId) -> Vec<GrantedRole>;
+    /// The account's identity providers, by name.
+    identity_providers() -> Vec<IdentityProvider>;
+    /// One identity provider.
+    identity_provider(id: ProviderId) -> Option<IdentityProvider>;
     /// One grant.
     grant(id: GrantId) -> Option<Grant>;
     /// The open grants of a person, those used last first.

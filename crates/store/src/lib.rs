@@ -16,6 +16,7 @@ mod db;
 mod error;
 mod events;
 mod grants;
+mod identity_providers;
 mod journal;
 mod keys;
 mod ledger;
@@ -52,6 +53,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use events::Event;
 pub use grants::{Grant, Refreshed};
+pub use identity_providers::CLIENT_SECRET;
 pub use journal::{ExportOptions, JournalStats, Order, Receipt, Record, RecordCursor, RecordFilter};
 pub use keys::Keys;
 pub use ledger::{

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use preloop_types::{ModelId, ServerId, WorkflowId};
+use preloop_types::{ModelId, ProviderId, ServerId, WorkflowId};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -18,6 +18,8 @@ pub enum SecretOwner {
     Workflow(WorkflowId),
     /// A model.
     Model(ModelId),
+    /// An identity provider.
+    IdentityProvider(ProviderId),
 }
 
 impl SecretOwner {
@@ -26,6 +28,7 @@ impl SecretOwner {
             SecretOwner::Server(id) => ("server", id.0),
             SecretOwner::Workflow(id) => ("workflow", id.0),
             SecretOwner::Model(id) => ("model", id.0),
+            SecretOwner::IdentityProvider(id) => ("identity_provider", id.0),
         }
     }
 
@@ -70,6 +73,7 @@ impl Tx<'_> {
             SecretOwner::Server(id) => self.server(id).await?.is_some(),
             SecretOwner::Workflow(id) => self.workflow(id).await?.is_some(),
             SecretOwner::Model(id) => self.model(id).await?.is_some(),
+            SecretOwner::IdentityProvider(id) => self.identity_provider(id).await?.is_some(),
         };
         if !exists {
             return Err(Error::NotFound);

@@ -84,6 +84,8 @@ ids! {
     PriceId
     /// A budget.
     BudgetId
+    /// An identity provider.
+    ProviderId
     /// A process that appends to the journal.
     WriterId
 }

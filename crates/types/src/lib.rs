@@ -15,6 +15,7 @@ mod entry;
 mod guardrail;
 mod hash;
 mod id;
+mod identity_provider;
 mod model;
 mod model_call;
 mod model_pattern;
@@ -36,9 +37,10 @@ pub use entry::{Entry, EntryKind, Subject};
 pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, GrantId, IdError, KeyId, ModelId, PriceId, RuleId,
-    ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, GrantId, IdError, KeyId, ModelId, PriceId, ProviderId,
+    RuleId, ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
+pub use identity_provider::{GroupMapping, IdentityProvider, ProviderKind};
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};
 pub use model_call::{CostBound, CostSource, ModelCall, ModelOutcome, ModelStatus, Reserved, UsageSource};
 pub use model_pattern::ModelPattern;

@@ -5,7 +5,18 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 
+/// Every migration, in order: one line for both databases.
 macro_rules! migrations {
+    ($database:literal) => {
+        migrations! { $database:
+            1 "0001_spine",
+            2 "0002_models",
+            3 "0003_ledger",
+            4 "0004_people",
+            40 "0040_identity_providers",
+            70 "0070_policy",
+        }
+    };
     ($database:literal: $($number:literal $name:literal,)*) => {
         Migrator::with_migrations(vec![$(Migration::new(
             $number,
@@ -18,24 +29,10 @@ macro_rules! migrations {
 }
 
 pub(super) fn sqlite() -> Migrator {
-    migrations! {
-        "sqlite":
-        1 "0001_spine",
-        2 "0002_models",
-        3 "0003_ledger",
-        4 "0004_people",
-        70 "0070_policy",
-    }
+    migrations!("sqlite")
 }
 
 /// Takes an advisory lock while it runs, so that replicas may start together.
 pub(super) fn postgres() -> Migrator {
-    migrations! {
-        "postgres":
-        1 "0001_spine",
-        2 "0002_models",
-        3 "0003_ledger",
-        4 "0004_people",
-        70 "0070_policy",
-    }
+    migrations!("postgres")
 }
