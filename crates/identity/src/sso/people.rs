@@ -51,7 +51,7 @@ impl Sso {
             self.oidc_check_issuer(&provider, back.iss).await?;
         }
         let declined = |why: &str| {
-            let why = why.chars().filter(|c| c.is_ascii_graphic()).take(100).collect();
+            let why = why.chars().filter(char::is_ascii_graphic).take(100).collect();
             SsoError::Declined { provider: provider.name.clone(), why }
         };
         if let Some(error) = back.error {
