@@ -5,8 +5,8 @@ use std::{
 
 use preloop_store::{Event, Store};
 use preloop_types::{
-    AccountId, CallId, Decision, DecisionSource, EntryKind, Principal, Timestamp, ToolCall, Verdict, WorkflowId,
-    WriterId,
+    AccountId, Audience, CallId, Decision, DecisionSource, EntryKind, Principal, Timestamp, ToolCall, Verdict,
+    WorkflowId, WriterId,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -113,9 +113,15 @@ impl Governor {
         Approvals::new(self)
     }
 
-    /// Who a credential belongs to.
+    /// Who a credential belongs to. One that was given out for a part of this server is unknown here.
     pub async fn identify(&self, bearer: &str) -> Result<Arc<Principal>, IdentifyError> {
-        self.0.identities.identify(&self.0.store, bearer).await
+        self.identify_at(bearer, &Audience::Everything).await
+    }
+
+    /// Who a credential belongs to that is presented to `place`.
+    pub async fn identify_at(&self, bearer: &str, place: &Audience) -> Result<Arc<Principal>, IdentifyError> {
+        let who = self.0.identities.identify(&self.0.store, bearer).await?;
+        if who.audience.includes(place) { Ok(who) } else { Err(IdentifyError::Unknown) }
     }
 
     /// The account's compiled configuration.

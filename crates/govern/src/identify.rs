@@ -74,7 +74,7 @@ impl Identities {
 
 /// The principal of a key that works now.
 pub(crate) fn active(found: FoundKey, now: Timestamp) -> Result<Principal, IdentifyError> {
-    let FoundKey { key, user, permissions } = found;
+    let FoundKey { key, user, permissions, audience } = found;
     if key.revoked_at.is_some() || !user.is_active {
         return Err(IdentifyError::Unknown);
     }
@@ -90,6 +90,7 @@ pub(crate) fn active(found: FoundKey, now: Timestamp) -> Result<Principal, Ident
         credential: key.kind,
         scopes: key.scopes,
         permissions,
+        audience,
         impersonator: key.impersonator,
         agent: key.agent,
         session: key.session,

@@ -7,6 +7,7 @@
 mod error;
 mod fetch;
 mod identity;
+pub mod oauth;
 pub mod sso;
 pub mod tokens;
 

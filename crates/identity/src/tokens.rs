@@ -94,10 +94,16 @@ const fn access_prefix(kind: CredentialKind) -> &'static str {
 /// Opens a grant and gives out its first tokens, in the caller's transaction. The person signed in
 /// or consented before this is called.
 pub async fn open(tx: &mut Tx<'_>, new: NewGrant) -> Result<Tokens, preloop_store::Error> {
+    let id = GrantId::new(tx.now());
+    open_as(tx, id, new).await
+}
+
+/// As [`open`], under an id that something else refers to already.
+pub(crate) async fn open_as(tx: &mut Tx<'_>, id: GrantId, new: NewGrant) -> Result<Tokens, preloop_store::Error> {
     let now = tx.now();
     let lifetimes = new.lifetimes;
     let grant = Grant {
-        id: GrantId::new(now),
+        id,
         user: new.user,
         kind: new.kind,
         client: new.client,
@@ -118,7 +124,7 @@ pub async fn open(tx: &mut Tx<'_>, new: NewGrant) -> Result<Tokens, preloop_stor
     give(tx, grant, lifetimes).await
 }
 
-async fn give(tx: &mut Tx<'_>, grant: Grant, lifetimes: Lifetimes) -> Result<Tokens, preloop_store::Error> {
+pub(crate) async fn give(tx: &mut Tx<'_>, grant: Grant, lifetimes: Lifetimes) -> Result<Tokens, preloop_store::Error> {
     let now = tx.now();
     let (access, refresh) = (secret(access_prefix(grant.kind)), secret(REFRESH));
     tx.insert_refresh_token(grant.id, &hashed(&refresh), (now + lifetimes.refresh).min(grant.expires_at)).await?;
@@ -198,11 +204,11 @@ impl Identity {
 }
 
 /// Whether the person behind a grant may still act.
-async fn works(tx: &mut Tx<'_>, grant: &Grant) -> Result<bool, preloop_store::Error> {
+pub(crate) async fn works(tx: &mut Tx<'_>, grant: &Grant) -> Result<bool, preloop_store::Error> {
     Ok(tx.user(grant.user).await?.is_some_and(|user| user.is_active))
 }
 
-fn note(tx: &mut Tx<'_>, grant: &Grant, action: &'static str) {
+pub(crate) fn note(tx: &mut Tx<'_>, grant: &Grant, action: &'static str) {
     let by = Subject { user: Some(grant.user), impersonator: grant.impersonator, ..Subject::default() };
     note_by(tx, by, grant, action);
 }

@@ -157,6 +157,7 @@ fn principal() -> Principal {
         key_name: "laptop".to_owned(),
         credential: preloop_types::CredentialKind::ApiKey,
         permissions: preloop_types::PermissionSet::ALL,
+        audience: preloop_types::Audience::Everything,
         impersonator: None,
         scopes: Vec::new(),
         agent: None,

@@ -48,6 +48,7 @@ pub(crate) fn anybody(at: Timestamp) -> Principal {
         credential: CredentialKind::ApiKey,
         scopes: Scope::AGENT.to_vec(),
         permissions: PermissionSet::default(),
+        audience: preloop_types::Audience::default(),
         impersonator: None,
         agent: None,
         session: None,

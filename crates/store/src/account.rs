@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, GrantId, IdentityProvider, KeyId, Model, ModelId, PermissionSet, PriceId,
-    PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId,
-    WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, GrantId, Hash, IdentityProvider, KeyId, Model, ModelId, PermissionSet,
+    PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User,
+    UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Error, Finding, FoundKey, Grant, GrantedRole, KeyRow,
-    PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store,
+    OAuthCode, PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store,
     ToolVersion, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
@@ -143,6 +143,8 @@ reads! {
     grant(id: GrantId) -> Option<Grant>;
     /// The open grants of a person, those used last first.
     grants_of(user: UserId, now: Timestamp) -> Vec<Grant>;
+    /// An authorization code, used and expired ones too.
+    oauth_code(hash: &Hash) -> Option<OAuthCode>;
     /// Every key, newest first, revoked ones too; no access tokens.
     keys() -> Vec<KeyRow>;
     /// One key.

@@ -1,5 +1,6 @@
 use preloop_types::{
-    AccountId, Agent, CredentialKind, GrantId, Hash, KeyId, PermissionSet, Scope, SessionId, Timestamp, User, UserId,
+    AccountId, Agent, Audience, CredentialKind, GrantId, Hash, KeyId, PermissionSet, Scope, SessionId, Timestamp, User,
+    UserId,
 };
 use uuid::Uuid;
 
@@ -58,6 +59,8 @@ pub struct FoundKey {
     pub user: User,
     /// What their roles allow.
     pub permissions: PermissionSet,
+    /// Where the key may be presented.
+    pub audience: Audience,
 }
 
 row! {
@@ -115,7 +118,8 @@ impl Store {
         let user = view.user(key.user).await?;
         let user = user.ok_or_else(|| Error::Damaged("a key without its owner".to_owned()))?;
         let permissions = view.permissions_of(&user).await?;
-        Ok(Some(FoundKey { key, user, permissions }))
+        let audience = view.audience_of(key.grant).await?;
+        Ok(Some(FoundKey { key, user, permissions, audience }))
     }
 }
 
@@ -138,7 +142,8 @@ impl View<'_> {
         };
         let Some(user) = self.user(key.user).await? else { return Ok(None) };
         let permissions = self.permissions_of(&user).await?;
-        Ok(Some(FoundKey { key, user, permissions }))
+        let audience = self.audience_of(key.grant).await?;
+        Ok(Some(FoundKey { key, user, permissions, audience }))
     }
 
     /// One key.

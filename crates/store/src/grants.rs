@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use preloop_types::{AccountId, CredentialKind, GrantId, Hash, KeyId, Scope, Timestamp, UserId};
+use preloop_types::{AccountId, Audience, CredentialKind, GrantId, Hash, KeyId, Scope, Timestamp, UserId};
 use uuid::Uuid;
 
 use crate::{
@@ -30,7 +30,7 @@ pub struct Grant {
     pub address: Option<String>,
     /// What its tokens may be used for.
     pub scopes: Vec<Scope>,
-    /// The resource its tokens are for (RFC 8707).
+    /// The path of the resource its tokens are for (RFC 8707), as [`Audience::of_resource`] reads it.
     pub resource: Option<String>,
     /// Who acts in the person's place.
     pub impersonator: Option<UserId>,
@@ -130,6 +130,16 @@ impl Store {
         let sql = "SELECT account_id FROM refresh_tokens WHERE hash = $1";
         Ok(fetch_optional!(conn, (Uuid,), sql, &hash.0[..])?.map(|(id,)| AccountId(id)))
     }
+
+    /// The account and grant of an access or refresh token, whatever became of it.
+    pub async fn grant_of_token(&self, hash: &Hash) -> Result<Option<(AccountId, GrantId)>> {
+        let mut reader = self.reader().await?;
+        let mut conn = reader.conn();
+        let sql = "SELECT account_id, grant_id FROM refresh_tokens WHERE hash = $1 UNION ALL \
+                   SELECT account_id, grant_id FROM api_keys WHERE hash = $1 AND grant_id IS NOT NULL";
+        let found = fetch_optional!(conn, (Uuid, Uuid), sql, &hash.0[..])?;
+        Ok(found.map(|(account, grant)| (AccountId(account), GrantId(grant))))
+    }
 }
 
 impl View<'_> {
@@ -138,6 +148,13 @@ impl View<'_> {
         let account = self.account().0;
         let sql = "SELECT * FROM grants WHERE account_id = $1 AND id = $2";
         fetch_optional!(self.conn, GrantRow, sql, account, id.0)?.map(GrantRow::into_grant).transpose()
+    }
+
+    /// Where the tokens of a grant may be presented; those of none, and of sign-ins, everywhere.
+    pub(crate) async fn audience_of(&mut self, grant: Option<GrantId>) -> Result<Audience> {
+        let Some(grant) = grant else { return Ok(Audience::Everything) };
+        let grant = self.grant(grant).await?.ok_or_else(|| Error::Damaged("a token without its grant".to_owned()))?;
+        grant.resource.map_or(Ok(Audience::Everything), |resource| word(Audience::of_resource, &resource))
     }
 
     /// The open grants of a person, those used last first.

@@ -23,6 +23,7 @@ mod ledger;
 mod lives;
 mod mcp_sessions;
 mod models;
+mod oauth;
 mod outbox;
 mod policy_versions;
 mod prices;
@@ -61,6 +62,7 @@ pub use ledger::{
     UsageSums, WindowKey,
 };
 pub use mcp_sessions::McpSession;
+pub use oauth::{OAuthClient, OAuthCode, OAuthDevice, PolledDevice, RedeemedCode};
 pub use outbox::{Delivery, NewDelivery};
 pub use policy_versions::{NewPolicyVersion, PolicyVersion};
 pub use runtime_sessions::{NewSession, Opened, RuntimeSession, SessionFilter};

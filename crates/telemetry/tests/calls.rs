@@ -51,6 +51,7 @@ impl House {
             key_name: "agent".to_owned(),
             credential: preloop_types::CredentialKind::ApiKey,
             permissions: preloop_types::PermissionSet::ALL,
+            audience: preloop_types::Audience::Everything,
             impersonator: None,
             scopes: vec![Scope::GatewayInvoke],
             agent: None,

@@ -262,6 +262,7 @@ mod tests {
             key_name: "laptop".to_owned(),
             credential: crate::CredentialKind::ApiKey,
             permissions: crate::PermissionSet::ALL,
+            audience: crate::Audience::Everything,
             impersonator: None,
             scopes: Vec::new(),
             agent: Some(Agent {

@@ -6,6 +6,7 @@
 #[macro_use]
 mod words;
 
+mod audience;
 mod budget;
 mod call;
 mod canonical;
@@ -29,6 +30,7 @@ mod role;
 pub mod text;
 mod time;
 
+pub use audience::Audience;
 pub use budget::{Budget, BudgetAlerts, BudgetSubject, BudgetUnit, Period, Window};
 pub use call::{CallOutcome, OutcomeStatus, PROMPTS_GET, RESOURCES_READ, ToolCall, ToolRef};
 pub use canonical::{CanonicalError, canonical_json, unambiguous};

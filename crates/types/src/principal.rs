@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AgentId, KeyId, Permission, PermissionSet, SessionId, UserId};
+use crate::{AccountId, AgentId, Audience, KeyId, Permission, PermissionSet, SessionId, UserId};
 
 /// Who is calling: resolved from a credential once, then carried by everything the call touches.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Principal {
     pub scopes: Vec<Scope>,
     /// What that person's roles allow.
     pub permissions: PermissionSet,
+    /// Where the credential may be presented.
+    pub audience: Audience,
     /// Who acts in that person's place.
     pub impersonator: Option<UserId>,
     /// The managed agent the credential is bound to.

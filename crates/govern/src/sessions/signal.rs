@@ -121,6 +121,7 @@ mod tests {
             key_name: "laptop".to_owned(),
             credential: preloop_types::CredentialKind::ApiKey,
             permissions: preloop_types::PermissionSet::ALL,
+            audience: preloop_types::Audience::Everything,
             impersonator: None,
             scopes: Vec::new(),
             agent: kind.map(|kind| Agent {

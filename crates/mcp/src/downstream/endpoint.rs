@@ -103,7 +103,7 @@ impl Arrival {
             let Some(bearer) = guard::bearer(&parts.headers) else {
                 return Err(replies::unauthorized(options, authority, parts.uri.path(), presented));
             };
-            match shared.identify.identify(bearer).await {
+            match shared.identify.identify(bearer, parts.uri.path()).await {
                 Ok(who) => who,
                 Err(Unidentified::Invalid) => {
                     return Err(replies::unauthorized(options, authority, parts.uri.path(), true));

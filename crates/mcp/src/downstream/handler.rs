@@ -99,8 +99,8 @@ impl Change {
 /// Turns a bearer credential into a principal.
 #[async_trait]
 pub trait Identify: Send + Sync + 'static {
-    /// Whose credential `bearer` is.
-    async fn identify(&self, bearer: &str) -> Result<Arc<Principal>, Unidentified>;
+    /// Whose credential `bearer` is. One that is not for the endpoint at `path` is nobody's there.
+    async fn identify(&self, bearer: &str, path: &str) -> Result<Arc<Principal>, Unidentified>;
 }
 
 /// Why a credential names nobody.

@@ -1,7 +1,7 @@
 //! What the endpoint tells clients about its authorization (RFC 9728), whoever asks.
 //!
-//! Credentials are API keys, handed out by this server's owner: there is no authorization server
-//! to name, and the document names none (the RFC leaves that member out then).
+//! The authorization server it names is this server itself: a client that knows nothing but an
+//! endpoint's URL finds here where to ask its person.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use axum::{
     response::Response,
 };
 use http::{Method, StatusCode, header};
+use preloop_types::Audience;
 use serde_json::json;
 
 use super::{endpoint::Shared, guard, options::Options, replies};
@@ -20,9 +21,9 @@ pub(super) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 /// What a credential can be good for here.
 pub(super) const SCOPES: [&str; 2] = ["mcp:read", "mcp:write"];
 
-/// The document about the whole server.
+/// The document for clients that do not know how to ask about one endpoint: about the one with everything.
 pub(super) async fn root(State(shared): State<Arc<Shared>>, request: http::Request<Body>) -> Response {
-    document(&shared, "", &request)
+    document(&shared, "/mcp", &request)
 }
 
 /// The document about one endpoint.
@@ -32,7 +33,7 @@ pub(super) async fn of_path(
     request: http::Request<Body>,
 ) -> Response {
     let path = format!("/{}", path.trim_end_matches('/'));
-    if path == "/mcp" || path.starts_with("/mcp/v1") {
+    if Audience::of_path(&path) != Audience::Everything {
         document(&shared, &path, &request)
     } else {
         replies::empty(StatusCode::NOT_FOUND)
@@ -47,8 +48,10 @@ fn document(shared: &Shared, path: &str, request: &http::Request<Body>) -> Respo
         Ok(authority) => authority,
         Err(refusal) => return refusal.into(),
     };
+    let base = base(&shared.options, authority);
     let document = json!({
-        "resource": format!("{}{path}", base(&shared.options, authority)),
+        "resource": format!("{base}{path}"),
+        "authorization_servers": [base],
         "resource_name": shared.options.server_info.title,
         "scopes_supported": SCOPES,
         "bearer_methods_supported": ["header"],

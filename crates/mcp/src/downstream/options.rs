@@ -1,9 +1,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::{HeaderMap, Uri};
 use preloop_types::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use url::Url;
+
+use super::{guard, metadata};
 
 /// The clock sessions and request states are dated by.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -51,6 +54,15 @@ impl Options {
             now,
             limits: Limits::default(),
         }
+    }
+}
+
+impl Options {
+    /// Where the sender of a request reaches this server, without a trailing slash; why not, if the
+    /// request was sent to a name that is not ours.
+    pub fn base(&self, headers: &HeaderMap, uri: &Uri) -> Result<String, String> {
+        let authority = guard::host(headers, uri, self).map_err(|guard::Refusal(_, why)| why)?;
+        Ok(metadata::base(self, authority))
     }
 }
 

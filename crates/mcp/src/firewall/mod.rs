@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use preloop_govern::{Executor, Governor, IdentifyError, Permit, SessionRefused, SessionSignal, Snapshot};
-use preloop_types::{PROMPTS_GET, Principal, RESOURCES_READ, ToolRef};
+use preloop_types::{Audience, PROMPTS_GET, Principal, RESOURCES_READ, ToolRef};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -203,8 +203,8 @@ impl Executor for Firewall {
 /// Accepts the credentials `preloop-govern` knows.
 #[async_trait]
 impl Identify for Firewall {
-    async fn identify(&self, bearer: &str) -> Result<Arc<Principal>, Unidentified> {
-        self.governor.identify(bearer).await.map_err(|error| match error {
+    async fn identify(&self, bearer: &str, path: &str) -> Result<Arc<Principal>, Unidentified> {
+        self.governor.identify_at(bearer, &Audience::of_path(path)).await.map_err(|error| match error {
             IdentifyError::Unknown | IdentifyError::Expired => Unidentified::Invalid,
             IdentifyError::Unavailable(error) => Unidentified::Unavailable(error.to_string()),
         })

@@ -265,6 +265,7 @@ static PEOPLE: LazyLock<HashMap<&'static str, Arc<Principal>>> = LazyLock::new(|
             key_name: name.to_owned(),
             credential: preloop_types::CredentialKind::ApiKey,
             permissions: preloop_types::PermissionSet::ALL,
+            audience: preloop_types::Audience::Everything,
             impersonator: None,
             scopes: scopes.to_vec(),
             agent: None,
@@ -283,7 +284,7 @@ static PEOPLE: LazyLock<HashMap<&'static str, Arc<Principal>>> = LazyLock::new(|
 
 #[async_trait]
 impl Identify for Keys {
-    async fn identify(&self, bearer: &str) -> Result<Arc<Principal>, Unidentified> {
+    async fn identify(&self, bearer: &str, _: &str) -> Result<Arc<Principal>, Unidentified> {
         if bearer == "broken" {
             return Err(Unidentified::Unavailable("the database is down".to_owned()));
         }

@@ -78,11 +78,11 @@ async fn the_document_that_a_challenge_names_is_about_that_endpoint() {
         assert_eq!(document["resource"], format!("{}{path}", app.base));
         assert_eq!(document["bearer_methods_supported"], json!(["header"]));
         assert_eq!(document["scopes_supported"], json!(["mcp:read", "mcp:write"]));
-        assert!(document.get("authorization_servers").is_none(), "there is none: {document}");
+        assert_eq!(document["authorization_servers"], json!([app.base]));
     }
     let at = |path: &str| http.get(format!("{}/.well-known/oauth-protected-resource{path}", app.base));
     let root: Value = at("").send().await.unwrap().json().await.unwrap();
-    assert_eq!(root["resource"], app.base);
+    assert_eq!(root["resource"], format!("{}/mcp", app.base));
     assert_eq!(status(at("/elsewhere")).await, 404);
     assert_eq!(status(at("").header("host", "evil.example")).await, 403);
 }

@@ -48,6 +48,7 @@ impl World {
                 key_name: "laptop".to_owned(),
                 credential: preloop_types::CredentialKind::ApiKey,
                 permissions: preloop_types::PermissionSet::ALL,
+                audience: preloop_types::Audience::Everything,
                 impersonator: None,
                 scopes: vec![Scope::McpRead, Scope::McpWrite],
                 agent: None,
