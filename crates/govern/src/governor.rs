@@ -5,8 +5,8 @@ use std::{
 
 use preloop_store::{Event, Store};
 use preloop_types::{
-    AccountId, Audience, CallId, Decision, DecisionSource, EntryKind, Principal, Timestamp, ToolCall, Verdict,
-    WorkflowId, WriterId,
+    AccountId, Audience, CallId, Decision, DecisionSource, EntryKind, Permission, Principal, Timestamp, ToolCall,
+    Verdict, WorkflowId, WriterId,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +124,12 @@ impl Governor {
         if who.audience.includes(place) { Ok(who) } else { Err(IdentifyError::Unknown) }
     }
 
+    /// From now on that credential is `who`'s, whatever the store says.
+    #[cfg(feature = "testing")]
+    pub fn introduce(&self, bearer: &str, who: Principal) {
+        self.0.identities.introduce(bearer, who);
+    }
+
     /// The account's compiled configuration.
     pub async fn snapshot(&self, account: AccountId) -> Result<Arc<Snapshot>> {
         self.0.snapshots.get(&self.0.store, account).await
@@ -135,6 +141,9 @@ impl Governor {
             Ok(snapshot) => snapshot,
             Err(error) => return Admission::Refused(unavailable(call.id, &error)),
         };
+        if let Some(why) = not_permitted(who, &call) {
+            return Admission::Refused(self.refuse(who, &call, RefusalKind::Denied, why).await);
+        }
         let decision = snapshot.decide(who, &call, self.now());
         match decision.verdict {
             Verdict::Allow => self.grant(who, call, &decision, &snapshot).await,
@@ -149,6 +158,9 @@ impl Governor {
             Ok(snapshot) => snapshot,
             Err(error) => return Admission::Refused(unavailable(call.id, &error)),
         };
+        if let Some(why) = not_permitted(who, &call) {
+            return Admission::Refused(self.refuse(who, &call, RefusalKind::Denied, why).await);
+        }
         let decision = snapshot.decide(who, &call, self.now());
         if decision.verdict == Verdict::Deny {
             return Admission::Refused(self.deny(who, &call, &decision, snapshot.version).await);
@@ -298,6 +310,23 @@ impl Inner {
     pub(crate) fn executor(&self) -> Option<Arc<dyn Executor>> {
         self.executor.get().and_then(Weak::upgrade)
     }
+}
+
+/// Why the caller's roles do not allow a call whatever the policy says, if so.
+pub(crate) fn not_permitted(who: &Principal, call: &ToolCall) -> Option<String> {
+    let (permission, what) = if call.tool.is_read() {
+        (Permission::ViewTools, "reading")
+    } else {
+        (Permission::ExecuteTools, "calling tools")
+    };
+    (!who.may(permission)).then(|| {
+        format!(
+            "{what} needs the permission `{}`, which the roles of `{}` do not give; an administrator of the account \
+             can give one that does",
+            permission.name(),
+            who.username
+        )
+    })
 }
 
 pub(crate) fn unavailable(call: CallId, error: &Error) -> Refusal {

@@ -14,8 +14,8 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput};
 use preloop_store::Store;
 use preloop_types::{
-    AccountId, Budget, Decision, Hash, Model, PriceOverride, Principal, ServerId, Team, TeamId, Timestamp, ToolCall,
-    ToolRef, User, UserId, WorkflowId,
+    AccountId, Budget, Decision, Hash, Model, Permission, PriceOverride, Principal, ServerId, Team, TeamId, Timestamp,
+    ToolCall, ToolRef, User, UserId, WorkflowId,
     config::{
         AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
         ToolConfig, Workflow,
@@ -98,7 +98,9 @@ impl Snapshot {
 
     /// Whether `who` may know of a tool. What lists tools and what calls them ask the same.
     pub fn is_visible(&self, who: &Principal, tool: &CatalogueTool) -> bool {
-        tool.server.status != ServerStatus::Disabled && self.ruleset.visible(who, &tool.reference)
+        who.permissions.contains(Permission::ViewTools)
+            && tool.server.status != ServerStatus::Disabled
+            && self.ruleset.visible(who, &tool.reference)
     }
 
     /// Who decides where no approver is named: the person the account began with.

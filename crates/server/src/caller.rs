@@ -12,14 +12,60 @@ use http::{StatusCode, header, request::Parts};
 use ipnet::IpNet;
 use preloop_govern::{Decider, Error, IdentifyError};
 use preloop_store::Approval;
-use preloop_types::{ApprovalId, Permission, Principal, Scope, UserId};
+use preloop_types::{ApprovalId, Permission, Principal, UserId};
 
 use crate::{App, error::ApiError};
 
-/// What an endpoint needs of its caller.
+/// Who an endpoint lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever has a credential, agents too.
+    Anyone,
+    /// People, whatever their roles.
+    Person,
+    /// People themselves, whatever their roles: not somebody who acts in their place. For what outlives
+    /// the request, like credentials.
+    InPerson,
+    /// People whose roles allow this.
+    Permission(Permission),
+}
+
+impl Access {
+    /// What the OpenAPI document says of it: an extension and its value.
+    pub(crate) const fn documented(self) -> (&'static str, &'static str) {
+        match self {
+            Access::Anyone => ("x-access", "anyone"),
+            Access::Person => ("x-access", "person"),
+            Access::InPerson => ("x-access", "in_person"),
+            Access::Permission(permission) => ("x-permission", permission.name()),
+        }
+    }
+
+    /// The one place where it is decided whether a caller gets in.
+    fn check(self, who: &Principal) -> Result<(), ApiError> {
+        let forbidden = |detail: String| Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+        match self {
+            Access::Anyone => Ok(()),
+            // An agent's credential may hold `view_tools` towards MCP; the REST API shows rules and
+            // approvals, which are its keepers' business.
+            Access::Permission(permission) if who.is_person() && who.may(permission) => Ok(()),
+            Access::Permission(permission) => {
+                forbidden(format!("Insufficient permissions. Required: {}", permission.name()))
+            }
+            _ if !who.is_person() => forbidden("Only people may do this: this is an agent's credential".to_owned()),
+            Access::Person => Ok(()),
+            Access::InPerson if who.impersonator.is_none() => Ok(()),
+            Access::InPerson => {
+                forbidden("This is for the person alone: it cannot be done in somebody else's place".to_owned())
+            }
+        }
+    }
+}
+
+/// What an endpoint needs of its caller, as a type.
 pub(crate) trait Needs: Send + Sync + 'static {
-    /// The permission; `None` lets in anyone with a credential.
-    const PERMISSION: Option<Permission>;
+    /// Who is let in.
+    const ACCESS: Access;
 }
 
 macro_rules! needs {
@@ -28,7 +74,7 @@ macro_rules! needs {
         pub(crate) struct $name;
 
         impl Needs for $name {
-            const PERMISSION: Option<Permission> = Some(Permission::$name);
+            const ACCESS: Access = Access::Permission(Permission::$name);
         }
     )*};
 }
@@ -47,14 +93,27 @@ needs! {
     ManageAccount
 }
 
-/// Needs no more than a credential.
-pub(crate) struct Anyone;
+macro_rules! lets_in {
+    ($($(#[doc = $doc:literal])* $name:ident)*) => {$(
+        $(#[doc = $doc])*
+        pub(crate) struct $name;
 
-impl Needs for Anyone {
-    const PERMISSION: Option<Permission> = None;
+        impl Needs for $name {
+            const ACCESS: Access = Access::$name;
+        }
+    )*};
 }
 
-/// A caller who may do what `P` names. A protected endpoint takes one as its first argument;
+lets_in! {
+    /// Lets in whoever has a credential, agents too.
+    Anyone
+    /// Lets in people, whatever their roles.
+    Person
+    /// Lets in people themselves, not whoever acts in their place.
+    InPerson
+}
+
+/// A caller whom `P` lets in. A protected endpoint takes one as its first argument;
 /// registering it without does not compile.
 pub(crate) struct Caller<P> {
     who: Arc<Principal>,
@@ -82,14 +141,7 @@ impl<P: Needs> FromRequestParts<App> for Caller<P> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let who = identify(parts, app).await?;
-        if let Some(permission) = P::PERMISSION {
-            // An agent's credential may hold `view_tools` towards MCP; the REST API shows rules and
-            // approvals, which are its keepers' business.
-            if !who.may(permission) || !who.has_scope(Scope::Admin) {
-                let detail = format!("Insufficient permissions. Required: {}", permission.name());
-                return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
-            }
-        }
+        P::ACCESS.check(&who)?;
         Ok(Self { who, app: app.clone(), needs: PhantomData })
     }
 }

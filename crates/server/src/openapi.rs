@@ -9,7 +9,6 @@ use std::sync::Arc;
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use http::header;
 use preloop_api_types::ErrorBody;
-use preloop_types::Permission;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -25,7 +24,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
     App,
-    caller::{Caller, Needs, Visitor},
+    caller::{Access, Caller, Needs, Visitor},
     error::ApiError,
 };
 
@@ -47,8 +46,8 @@ pub(crate) use {guarded, open};
 
 /// An endpoint that takes a [`Caller`] first.
 pub(crate) trait Guarded<Args> {
-    /// What it needs.
-    const PERMISSION: Option<Permission>;
+    /// Who is let in.
+    const ACCESS: Access;
 }
 
 /// An endpoint that takes a [`Visitor`] first.
@@ -60,7 +59,7 @@ macro_rules! endpoints {
         where
             Call: Fn(Caller<P>, $($arg,)*) -> Fut,
         {
-            const PERMISSION: Option<Permission> = P::PERMISSION;
+            const ACCESS: Access = P::ACCESS;
         }
 
         impl<Call, Fut, $($arg,)*> Open<(Visitor, $($arg,)*)> for Call where Call: Fn(Visitor, $($arg,)*) -> Fut {}
@@ -70,12 +69,10 @@ macro_rules! endpoints {
 endpoints! { () (A) (A B) (A B C) }
 
 pub(crate) fn guard<Args, H: Guarded<Args>>(_: &H, mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    let scopes: Vec<&str> = H::PERMISSION.iter().map(|permission| permission.name()).collect();
     describe(&mut routes, |operation| {
-        operation.security = Some(vec![SecurityRequirement::new("bearer", scopes.clone())]);
-        if let Some(permission) = H::PERMISSION {
-            extend(operation, "x-permission", permission.name());
-        }
+        let (key, value) = H::ACCESS.documented();
+        operation.security = Some(vec![SecurityRequirement::new("bearer", [value])]);
+        extend(operation, key, value);
         fails(operation, &[401, 403]);
     });
     routes

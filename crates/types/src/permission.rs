@@ -184,6 +184,20 @@ impl PermissionSet {
     /// Every one.
     pub const ALL: Self = Self::of(Permission::ALL);
 
+    /// What nobody does in somebody else's place: deciding, calling, and whatever gives access to others.
+    pub const IN_PERSON: Self = Self::of(&[
+        Permission::CloseAccount,
+        Permission::ManageBilling,
+        Permission::InviteUsers,
+        Permission::ManageUsers,
+        Permission::AssignRoles,
+        Permission::ManageIdentity,
+        Permission::ManageTeams,
+        Permission::ExecuteTools,
+        Permission::DecideApprovals,
+        Permission::InvokeModels,
+    ]);
+
     /// These.
     pub const fn of(permissions: &[Permission]) -> Self {
         let (mut bits, mut i) = (0, 0);

@@ -82,7 +82,11 @@ impl Gateway {
             IdentifyError::Unknown | IdentifyError::Expired => Failure::new(401, "invalid_api_key", error.to_string()),
         })?;
         if !who.may(Permission::InvokeModels) {
-            let why = format!("API key `{}` may not call models: it lacks the scope `gateway:invoke`", who.key_name);
+            let why = if who.permissions.contains(Permission::InvokeModels) {
+                format!("API key `{}` may not call models: it lacks the scope `gateway:invoke`", who.key_name)
+            } else {
+                format!("the roles of `{}` do not allow calling models (`invoke_models`)", who.username)
+            };
             return Err(Failure::new(403, "permission_denied", why));
         }
         Ok(who)

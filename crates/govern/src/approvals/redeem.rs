@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::Approvals;
 use crate::{
     Governor, Permit, Refusal, RefusalKind, Result, Snapshot,
+    governor::not_permitted,
     permit::{Claimed, Granted},
     records,
 };
@@ -64,7 +65,8 @@ impl Approvals<'_> {
         let snapshot = self.governor.snapshot(approval.account).await?;
         let call = call_of(approval)?;
         let decision = snapshot.decide(who, &call, self.governor.now());
-        if let Some(message) = stale(&snapshot, approval, who, &decision) {
+        let stale = not_permitted(who, &call).or_else(|| stale(&snapshot, approval, who, &decision));
+        if let Some(message) = stale {
             return self.give_up(approval, who, &call, message).await;
         }
         let options = self.governor.inner().options().clone();

@@ -1,4 +1,5 @@
 use preloop_store::Error as StoreError;
+use preloop_types::Permission;
 
 /// Why a change of the configuration was not made. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,11 @@ pub struct PolicyProblem {
 impl ConfigError {
     pub(super) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         ConfigError::Invalid { field: field.into(), message: message.into() }
+    }
+
+    /// The caller's roles do not allow it.
+    pub(super) fn lacks(permission: Permission) -> Self {
+        ConfigError::Forbidden(format!("Insufficient permissions. Required: {}", permission.name()))
     }
 }
 

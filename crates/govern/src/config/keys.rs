@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use preloop_store::{KeyRow, Tx};
 use preloop_types::{
-    Agent, AgentId, CredentialKind, Hash, KeyId, ModelPattern, Principal, Scope, Timestamp,
+    Agent, AgentId, CredentialKind, Hash, KeyId, ModelPattern, Permission, Principal, Scope, Timestamp,
     config::{SubjectGovernance, SubjectRef},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -106,11 +106,27 @@ impl<'a> From<&'a KeyRow> for Shown<'a> {
 }
 
 impl Config {
+    /// The keys the caller may see, newest first, revoked ones too: their own, and with
+    /// `manage_api_keys` everybody's.
+    pub async fn keys(&self, who: &Principal) -> Result<Vec<KeyRow>> {
+        let mut keys = self.store.account(who.account).keys().await?;
+        keys.retain(|key| may_touch(who, key));
+        Ok(keys)
+    }
+
+    /// One of them.
+    pub async fn key(&self, who: &Principal, id: KeyId) -> Result<KeyRow> {
+        let key = self.store.account(who.account).key(id).await?;
+        touchable(who, key)
+    }
+
     /// Makes a key for the caller. It can do no more than the caller's own.
     pub async fn create_key(&self, who: &Principal, new: NewApiKey) -> Result<(KeyRow, SecretString)> {
         let by = Actor::from(who);
         let user = who.user;
         let scopes = scopes(who, &new.scopes)?;
+        within("allowed_tools", who.allowed_tools.as_ref(), new.allowed_tools.as_ref())?;
+        within("allowed_servers", who.allowed_servers.as_ref(), new.allowed_servers.as_ref())?;
         let name = limits::name("name", &new.name)?;
         for list in [&new.allowed_tools, &new.allowed_servers].into_iter().flatten() {
             limits::count("allowed_tools", list.len(), 1_000)?;
@@ -171,9 +187,10 @@ impl Config {
         if id == who.key {
             return Err(ConfigError::Refused("this is the key of this request; revoke it with another key".into()));
         }
+        let who = who.clone();
         self.change(who.account, move |tx| {
             Box::pin(async move {
-                let row = tx.key(id).await?.ok_or(ConfigError::NotFound("API key"))?;
+                let row = touchable(&who, tx.key(id).await?)?;
                 if tx.revoke_key(id).await? {
                     let shown = Shown::from(&row);
                     by.credential_changed(tx, What::ApiKey, (id.0, &row.name), Some(&shown), None::<&Shown<'_>>);
@@ -185,8 +202,31 @@ impl Config {
     }
 }
 
-/// Adds a key and its record.
+/// The key, if it is one that people make and the caller's business.
+fn touchable(who: &Principal, key: Option<KeyRow>) -> Result<KeyRow> {
+    let key = key.filter(|key| key.kind == CredentialKind::ApiKey).ok_or(ConfigError::NotFound("API key"))?;
+    if may_touch(who, &key) { Ok(key) } else { Err(ConfigError::lacks(Permission::ManageApiKeys)) }
+}
+
+/// One's own keys are one's own business.
+fn may_touch(who: &Principal, key: &KeyRow) -> bool {
+    key.user == who.user || who.may(Permission::ManageApiKeys)
+}
+
+/// Whoever holds a narrowed key makes no wider one.
+fn within(field: &str, own: Option<&Vec<String>>, wanted: Option<&Vec<String>>) -> Result<()> {
+    let Some(own) = own else { return Ok(()) };
+    match wanted {
+        Some(wanted) if wanted.iter().all(|name| own.contains(name)) => Ok(()),
+        _ => Err(ConfigError::invalid(field, "reaches further than your own credential does")),
+    }
+}
+
+/// Adds a key and its record. Not for whoever acts in somebody's place: a key would outlive that.
 pub(super) async fn insert(tx: &mut Tx<'_>, by: Actor, row: &KeyRow) -> Result<()> {
+    if by.subject.impersonator.is_some() {
+        return Err(ConfigError::Forbidden("credentials cannot be made in somebody else's place".to_owned()));
+    }
     tx.insert_key(row).await?;
     let shown = Shown::from(row);
     by.credential_changed(tx, What::ApiKey, (row.id.0, &row.name), None::<&Shown<'_>>, Some(&shown));

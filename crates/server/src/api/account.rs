@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::shape;
 use crate::{
     App,
-    caller::{Anyone, Caller, ManageAccount, ManageApiKeys, ManageTools, ViewAiModels, ViewTools},
+    caller::{Anyone, Caller, InPerson, ManageAccount, ManageTools, ViewAiModels, ViewTools},
     error::{ApiError, ApiResult},
     extract::Json,
     openapi::guarded,
@@ -36,7 +36,7 @@ async fn get_me(caller: Caller<Anyone>) -> ApiResult<User> {
 
 /// Changes one's own profile. Not with an agent's credential: it says where approvals are sent.
 #[utoipa::path(put, path = "/api/v1/auth/users/me", tag = "account", responses((status = 200, body = User)))]
-async fn update_me(caller: Caller<ManageApiKeys>, Json(body): Json<UpdateUser>) -> ApiResult<User> {
+async fn update_me(caller: Caller<InPerson>, Json(body): Json<UpdateUser>) -> ApiResult<User> {
     let change = UserChange { full_name: body.full_name.patch(), email: body.email.patch() };
     let user = caller.config().update_me(caller.who(), change).await?;
     Ok(axum::Json(user_shown(caller.who().account, user)))

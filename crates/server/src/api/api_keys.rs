@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::shape;
 use crate::{
     App,
-    caller::{Caller, ManageApiKeys},
+    caller::{Caller, InPerson, Person},
     error::{ApiError, ApiResult},
     extract::{Id, Json, Listed, Query, created},
     openapi::guarded,
@@ -30,20 +30,21 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(revoke))
 }
 
-/// The account's API keys, newest first, revoked ones too.
+/// One's own API keys, newest first, revoked ones too; with `manage_api_keys` everybody's.
 #[utoipa::path(get, path = "/api/v1/auth/api-keys", tag = "api-keys", params(Page),
     responses((status = 200, body = Vec<ApiKey>)))]
-async fn list(caller: Caller<ManageApiKeys>, Query(page): Query<Page>) -> Result<Listed<ApiKey>, ApiError> {
-    let keys = caller.store().account(caller.who().account).keys().await?;
+async fn list(caller: Caller<Person>, Query(page): Query<Page>) -> Result<Listed<ApiKey>, ApiError> {
+    let keys = caller.config().keys(caller.who()).await?;
     let now = caller.store().now();
     Ok(Listed::page(keys, &page)?.map(|key| shown(key, now)))
 }
 
-/// Makes an API key. Its secret is only in this answer.
+/// Makes an API key for oneself. Its secret is only in this answer, and it can never do more than its
+/// maker's roles allow at the time.
 #[utoipa::path(post, path = "/api/v1/auth/api-keys", tag = "api-keys",
     responses((status = 201, body = CreatedApiKey)))]
 async fn create(
-    caller: Caller<ManageApiKeys>,
+    caller: Caller<InPerson>,
     Json(body): Json<CreateApiKey>,
 ) -> Result<(StatusCode, axum::Json<CreatedApiKey>), ApiError> {
     let new = NewApiKey {
@@ -68,24 +69,19 @@ async fn create(
     }))
 }
 
-/// One API key, without its secret.
+/// One API key, without its secret. Somebody else's needs `manage_api_keys`.
 #[utoipa::path(get, path = "/api/v1/auth/api-keys/{id}", tag = "api-keys",
     responses((status = 200, body = ApiKey)))]
-async fn get(caller: Caller<ManageApiKeys>, Id(id): Id<KeyId>) -> ApiResult<ApiKey> {
-    let key = find(&caller, id).await?;
+async fn get(caller: Caller<Person>, Id(id): Id<KeyId>) -> ApiResult<ApiKey> {
+    let key = caller.config().key(caller.who(), id).await?;
     Ok(axum::Json(shown(key, caller.store().now())))
 }
 
-/// Revokes an API key for good.
+/// Revokes an API key for good. Somebody else's needs `manage_api_keys`.
 #[utoipa::path(delete, path = "/api/v1/auth/api-keys/{id}", tag = "api-keys", responses((status = 204)))]
-async fn revoke(caller: Caller<ManageApiKeys>, Id(id): Id<KeyId>) -> Result<StatusCode, ApiError> {
+async fn revoke(caller: Caller<Person>, Id(id): Id<KeyId>) -> Result<StatusCode, ApiError> {
     caller.config().revoke_key(caller.who(), id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn find(caller: &Caller<ManageApiKeys>, id: KeyId) -> Result<KeyRow, ApiError> {
-    let key = caller.store().account(caller.who().account).key(id).await?;
-    key.ok_or_else(|| ApiError::not_found("API key"))
 }
 
 fn shown(key: KeyRow, now: Timestamp) -> ApiKey {

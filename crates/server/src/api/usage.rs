@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{ai_models, calls, shape};
 use crate::{
     App,
-    caller::{Caller, ManageApiKeys, ViewCost},
+    caller::{Caller, Person, ViewCost},
     error::{ApiError, ApiResult},
     extract::{Id, Query, limit},
     openapi::guarded,
@@ -120,16 +120,11 @@ async fn of_model(
     summed(&caller, UsageQuery { model_alias: Some(model.alias), ..query }).await
 }
 
-/// What calls with one key consumed.
+/// What calls with one key consumed. Somebody else's needs `manage_api_keys`.
 #[utoipa::path(get, path = "/api/v1/auth/api-keys/{id}/gateway-usage/summary", tag = "usage", params(UsageQuery),
     responses((status = 200, body = UsageSummary)))]
-async fn of_key(
-    caller: Caller<ManageApiKeys>,
-    Id(id): Id<KeyId>,
-    Query(query): Query<UsageQuery>,
-) -> ApiResult<UsageSummary> {
-    let key = caller.store().account(caller.who().account).key(id).await?;
-    let key = key.ok_or_else(|| ApiError::not_found("API key"))?;
+async fn of_key(caller: Caller<Person>, Id(id): Id<KeyId>, Query(query): Query<UsageQuery>) -> ApiResult<UsageSummary> {
+    let key = caller.config().key(caller.who(), id).await?;
     summed(&caller, UsageQuery { api_key_id: Some(key.id.0), ..query }).await
 }
 

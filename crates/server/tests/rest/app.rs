@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use preloop_bench::mock::{Mock, Options};
 use preloop_govern::{Admission, config::MintedKey};
 use preloop_server::{FirstOwner, Server, ServerOptions};
-use preloop_store::{NewKey, NewOwner, testing};
-use preloop_types::{CallId, Scope, Timestamp, ToolCall, WriterId};
+use preloop_store::{KeyRow, NewKey, NewOwner, testing};
+use preloop_types::{CallId, CredentialKind, KeyId, Role, Scope, Timestamp, ToolCall, User, UserId, WriterId};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json, value::to_raw_value};
@@ -131,6 +131,64 @@ impl App {
         };
         self.server.store().create_account(owner).await.unwrap();
         Person::new(&self.url, key.secret.expose_secret())
+    }
+
+    /// Somebody else of the owner's account with these roles; their key is named after them.
+    pub(crate) async fn colleague(&self, username: &'static str, roles: &'static [Role]) -> Person {
+        let store = self.server.store();
+        let account = store.accounts().await.unwrap()[0];
+        let minted = MintedKey::new();
+        let (hash, prefix) = (minted.hash, minted.prefix.clone());
+        let work = store.write(account, move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                let user = User::new(UserId::new(now), username, now);
+                tx.insert_user(&user).await?;
+                for role in roles {
+                    tx.grant_user_role(user.id, *role, None).await?;
+                }
+                let key = KeyRow {
+                    id: KeyId::new(now),
+                    account,
+                    user: user.id,
+                    kind: CredentialKind::ApiKey,
+                    grant: None,
+                    impersonator: None,
+                    name: username.to_owned(),
+                    hash,
+                    prefix,
+                    scopes: vec![Scope::Admin],
+                    agent: None,
+                    session: None,
+                    allowed_tools: None,
+                    allowed_servers: None,
+                    expires_at: None,
+                    last_used_at: None,
+                    revoked_at: None,
+                    created_at: now,
+                };
+                tx.insert_key(&key).await
+            })
+        });
+        work.await.unwrap();
+        Person::new(&self.url, minted.secret.expose_secret())
+    }
+
+    /// Takes roles from somebody and gives them others.
+    pub(crate) async fn change_roles(&self, who: &Person, take: &'static [Role], give: &'static [Role]) {
+        let who = self.server.governor().identify(&who.key).await.unwrap();
+        let work = self.server.store().write(who.account, move |tx| {
+            Box::pin(async move {
+                for role in take {
+                    tx.revoke_user_role(who.user, *role).await?;
+                }
+                for role in give {
+                    tx.grant_user_role(who.user, *role, None).await?;
+                }
+                Ok(())
+            })
+        });
+        work.await.unwrap();
     }
 
     /// Adds the mock as MCP server `mock`.

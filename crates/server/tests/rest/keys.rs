@@ -1,8 +1,9 @@
 //! API keys.
 
+use preloop_types::Role;
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::{agent::Agent, app::App};
 
 const KEYS: &str = "/api/v1/auth/api-keys";
 
@@ -80,4 +81,73 @@ async fn one_can_change_ones_own_profile() {
     assert_eq!((&me["full_name"], &me["email"]), (&json!("Ann Example"), &Value::Null));
     app.owner.put("/api/v1/auth/users/me", json!({"email": "nowhere"})).await.fails(422);
     assert_eq!(app.owner.get("/api/v1/users/me").await.ok(), me);
+}
+
+#[tokio::test]
+async fn ones_own_keys_are_ones_own_business_and_others_are_not() {
+    for app in App::each().await {
+        let viewer = app.colleague("vic", &[Role::Viewer]).await;
+        let made = viewer.post(KEYS, json!({"name": "vics", "scopes": ["admin", "mcp:write"]})).await.created();
+        let (of_viewer, of_owner) = (format!("{KEYS}/{}", made["id"].as_str().unwrap()), {
+            let all = app.owner.get(KEYS).await.ok();
+            let owners = all.as_array().unwrap().iter().find(|key| key["name"] == "owner").unwrap();
+            format!("{KEYS}/{}", owners["id"].as_str().unwrap())
+        });
+        let names = |keys: &Value| keys.as_array().unwrap().iter().map(|key| key["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names(&viewer.get(KEYS).await.ok()), ["vics", "vic"]);
+        assert!(names(&app.owner.get(KEYS).await.ok()).contains(&json!("vics")));
+        for path in [of_owner.clone(), format!("{of_owner}/gateway-usage/summary")] {
+            assert_eq!(viewer.get(&path).await.fails(403), "Insufficient permissions. Required: manage_api_keys");
+        }
+        viewer.delete(&of_owner).await.fails(403);
+        assert_eq!(viewer.delete(&of_viewer).await.status, 204);
+        app.owner.get(&format!("{KEYS}/{}", uuid::Uuid::now_v7())).await.fails(404);
+    }
+}
+
+#[tokio::test]
+async fn a_key_never_does_more_than_its_makers_roles_allow_now() {
+    for app in App::each().await {
+        let person = app.colleague("eddie", &[Role::Editor]).await;
+        let made = person.post(KEYS, json!({"name": "ci", "scopes": ["admin"]})).await.created();
+        let key = app.with_key(made["key"].as_str().unwrap());
+        key.get("/api/v1/mcp-servers").await.ok();
+        key.get("/api/v1/audit-logs").await.fails(403);
+        app.change_roles(&person, &[Role::Editor], &[Role::Analyst]).await;
+        key.get("/api/v1/audit-logs").await.ok();
+        key.post("/api/v1/budgets", json!({"hard_limit": 1})).await.fails(403);
+        app.change_roles(&person, &[Role::Analyst], &[]).await;
+        key.get("/api/v1/mcp-servers").await.fails(403);
+        key.get("/api/v1/auth/users/me").await.ok();
+    }
+}
+
+#[tokio::test]
+async fn what_a_narrowed_key_makes_is_no_wider() {
+    let app = App::start().await;
+    let narrow = json!({"name": "narrow", "scopes": ["admin"], "allowed_tools": ["pay"]});
+    let made = app.owner.post(KEYS, narrow).await.created();
+    let narrow = app.with_key(made["key"].as_str().unwrap());
+    narrow.post(KEYS, json!({"name": "wide"})).await.fails(422);
+    narrow.post(KEYS, json!({"name": "other", "allowed_tools": ["pay", "move_file"]})).await.fails(422);
+    narrow.post(KEYS, json!({"name": "same", "allowed_tools": ["pay"]})).await.created();
+}
+
+#[tokio::test]
+async fn roles_hold_for_agents_too() {
+    let app = App::start().await;
+    app.add_mock().await;
+    let person = app.colleague("xena", &[Role::Executor]).await;
+    let made = person.post(KEYS, json!({"name": "agent"})).await.created();
+    let agent = Agent::with_key(&app, &app.with_key(made["key"].as_str().unwrap()));
+    let pay = async || agent.call("pay", json!({"amount": 5}), &json!({})).await;
+    let tools = async || agent.modern("tools/list", json!({}), &json!({})).await["result"]["tools"].to_string();
+    assert_ne!(pay().await["isError"], true);
+    assert!(tools().await.contains("\"pay\""));
+    app.change_roles(&person, &[Role::Executor], &[Role::Viewer]).await;
+    let refused = pay().await;
+    assert!(refused["isError"] == true && refused.to_string().contains("execute_tools"), "{refused}");
+    assert!(tools().await.contains("\"pay\""));
+    app.change_roles(&person, &[Role::Viewer], &[Role::TrackerManager]).await;
+    assert!(!tools().await.contains("\"pay\""));
 }

@@ -8,6 +8,7 @@ mod app;
 mod approvals;
 mod audit;
 mod budgets;
+mod document;
 mod keys;
 mod mcp_servers;
 mod models;
