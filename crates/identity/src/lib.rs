@@ -4,13 +4,23 @@
 //! access tokens are given out, each renewed with a refresh token that works once ([`tokens`]). What
 //! a bearer of one may do is `preloop-govern`'s to know, as for any other credential.
 
+mod attempts;
 mod error;
+mod factors;
 mod fetch;
 mod identity;
 pub mod oauth;
+pub mod one_time;
+mod password;
+mod record;
+mod sign_in;
 pub mod sso;
 pub mod tokens;
+mod totp;
 
 pub use error::{Error, Result};
+pub use factors::{Factors, TotpEnrolment};
 pub use fetch::FetchError;
-pub use identity::Identity;
+pub use identity::{Client, Identity, Options};
+pub use password::{PASSWORD_MIN, PasswordCost};
+pub use sign_in::{Method, SecondFactor, Step};

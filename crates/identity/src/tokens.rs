@@ -31,6 +31,9 @@ impl Lifetimes {
         refresh: Duration::from_hours(24 * 7),
         grant: Duration::from_hours(24 * 30),
     };
+    /// Of a browser's session, which is not renewed.
+    pub const BROWSER: Self =
+        Self { access: Duration::from_hours(12), refresh: Duration::from_hours(12), grant: Duration::from_hours(12) };
     /// Of a client that a person consented to.
     pub const CLIENT: Self = Self {
         access: Duration::from_hours(1),

@@ -8,6 +8,7 @@ use preloop_govern::{
     Governor, GovernorOptions,
     config::{Config, ConfigOptions, EnvAllowList, MintedKey},
 };
+use preloop_identity::Identity;
 use preloop_notify::Courier;
 use preloop_store::{Keys, NewKey, NewOwner, Store, StoreOptions};
 use preloop_telemetry::Telemetry;
@@ -29,6 +30,7 @@ struct Parts {
     store: Store,
     governor: Governor,
     config: Config,
+    identity: Identity,
     mcp: Mcp,
     gateway: Gateway,
     courier: Courier,
@@ -78,6 +80,15 @@ impl App {
                 model_check: models::check(egress.clone()),
             },
         );
+        let identity = Identity::with(
+            store.clone(),
+            preloop_identity::Options {
+                public_url: public_url.as_str().trim_end_matches('/').to_owned(),
+                mail: options.smtp.is_some(),
+                registration: options.registration,
+                password_cost: options.password_cost.clone(),
+            },
+        );
         let channels = preloop_notify::Settings { smtp: options.smtp.clone() };
         let courier = Courier::new(store.clone(), &egress, &channels);
         let courier = courier.map_err(|error| ServeError::Notify(error.to_string()))?;
@@ -93,6 +104,7 @@ impl App {
             store,
             governor,
             config,
+            identity,
             mcp,
             gateway,
             courier,
@@ -116,6 +128,11 @@ impl App {
     /// Changes configuration.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// People, and how they prove who they are.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
     }
 
     /// Where people and agents reach this instance.

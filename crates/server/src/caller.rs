@@ -169,7 +169,7 @@ fn bearer(parts: &Parts) -> Option<&str> {
 /// Where the request comes from. A trusted proxy says so in `X-Forwarded-For`, to whose end every
 /// proxy adds whom it heard it from: the last address that is no trusted proxy's counts, because
 /// anyone can write what stands before it.
-fn address(parts: &Parts, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn address(parts: &Parts, trusted: &[IpNet]) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip().to_canonical());
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));

@@ -172,6 +172,35 @@ impl From<preloop_store::Error> for ApiError {
     }
 }
 
+impl From<preloop_identity::Error> for ApiError {
+    fn from(error: preloop_identity::Error) -> Self {
+        use preloop_identity::Error;
+        match error {
+            Error::WrongCredentials => Self::unauthorized("Incorrect username or password"),
+            Error::WrongFactor => Self::unauthorized("The second factor is wrong, was used before, or is too old"),
+            Error::WrongPassword => Self::bad_request("The current password is wrong"),
+            Error::InvalidToken => {
+                Self::bad_request("The token is not valid: it was used, has ended, or never existed")
+            }
+            Error::TooMany { retry_after } => Self::too_many(retry_after.as_secs().max(1)),
+            Error::Busy => {
+                let again = (header::RETRY_AFTER, HeaderValue::from_static("2"));
+                let detail = "Too many people sign in right now; try again in a moment";
+                Self { header: Some(Box::new(again)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+            }
+            Error::Invalid { field, message } => Self::field("body", field, message, "value_error"),
+            Error::Refused(detail) => Self::bad_request(detail),
+            Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
+            Error::NotFound(what) => Self::not_found(what),
+            Error::Hashing(detail) => {
+                tracing::error!(%detail, "a password cannot be hashed");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error; nothing was changed")
+            }
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<preloop_govern::Error> for ApiError {
     fn from(error: preloop_govern::Error) -> Self {
         use preloop_govern::Error;

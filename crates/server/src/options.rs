@@ -1,6 +1,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
+use preloop_identity::PasswordCost;
 use preloop_notify::SmtpSettings;
 use preloop_store::{Clock, SystemClock};
 use preloop_telemetry::OtlpOptions;
@@ -44,6 +45,10 @@ pub struct ServerOptions {
     pub metrics_token: Option<SecretString>,
     /// Hands mails out.
     pub smtp: Option<SmtpSettings>,
+    /// Anybody may make an account of their own.
+    pub registration: bool,
+    /// How much work a password's hash is.
+    pub password_cost: PasswordCost,
     /// Who the first account belongs to.
     pub owner: FirstOwner,
     /// Where the time comes from.
@@ -80,6 +85,8 @@ impl ServerOptions {
             otlp: None,
             metrics_token: None,
             smtp: None,
+            registration: false,
+            password_cost: PasswordCost::STANDARD,
             owner: FirstOwner { username: "owner".to_owned(), email: None, key: None },
             clock: Arc::new(SystemClock),
         }

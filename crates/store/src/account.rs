@@ -1,9 +1,7 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, GrantId, Hash, IdentityProvider, KeyId, Model, ModelId, PermissionSet,
-    PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User,
-    UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, GrantId, Hash, IdentityProvider, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
@@ -11,8 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Error, Finding, FoundKey, Grant, GrantedRole, KeyRow,
-    OAuthCode, PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store,
-    ToolVersion, UsageBy, UsageFilter, UsageRow, UsageSums,
+    OAuthCode, Passkey, PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,
@@ -145,6 +142,20 @@ reads! {
     grants_of(user: UserId, now: Timestamp) -> Vec<Grant>;
     /// An authorization code, used and expired ones too.
     oauth_code(hash: &Hash) -> Option<OAuthCode>;
+    /// Where a person's sign-ins since `since` came from.
+    grant_addresses(user: UserId, since: Timestamp) -> Vec<String>;
+    /// The hash of a person's password, where they have one.
+    password_hash(id: UserId) -> Option<String>;
+    /// When a person was given tokens for `purpose` since `since`, oldest first.
+    one_times_since(user: UserId, purpose: OneTimePurpose, since: Timestamp) -> Vec<Timestamp>;
+    /// A person's authenticator app, confirmed or not.
+    totp(user: UserId) -> Option<Totp>;
+    /// How many recovery codes a person has left.
+    recovery_codes_left(user: UserId) -> usize;
+    /// A person's passkeys, oldest first.
+    passkeys(user: UserId) -> Vec<Passkey>;
+    /// The passkey that an authenticator calls `credential_id`.
+    passkey(credential_id: Vec<u8>) -> Option<Passkey>;
     /// Every key, newest first, revoked ones too; no access tokens.
     keys() -> Vec<KeyRow>;
     /// One key.

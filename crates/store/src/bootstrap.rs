@@ -58,9 +58,9 @@ impl Store {
     pub async fn bootstrap(&self, owner: NewOwner) -> Result<Option<Owner>> {
         let account = AccountId::new(self.now());
         self.write(account, move |tx| {
-            Box::pin(
-                async move { if tx.is_first_account().await? { tx.furnish(owner).await.map(Some) } else { Ok(None) } },
-            )
+            Box::pin(async move {
+                if tx.is_first_account().await? { tx.make_account(owner).await.map(Some) } else { Ok(None) }
+            })
         })
         .await
     }
@@ -68,7 +68,7 @@ impl Store {
     /// Makes a further account with its owner, default workflow and, if asked for, key.
     pub async fn create_account(&self, owner: NewOwner) -> Result<Owner> {
         let account = AccountId::new(self.now());
-        self.write(account, move |tx| Box::pin(async move { tx.furnish(owner).await })).await
+        self.write(account, move |tx| Box::pin(async move { tx.make_account(owner).await })).await
     }
 }
 
@@ -80,7 +80,8 @@ impl Tx<'_> {
         Ok(fetch_optional!(self.conn, (i64,), "SELECT created_at FROM accounts LIMIT 1")?.is_none())
     }
 
-    async fn furnish(&mut self, owner: NewOwner) -> Result<Owner> {
+    /// Makes the account this work is about, with its owner, default workflow and, if asked for, key.
+    pub async fn make_account(&mut self, owner: NewOwner) -> Result<Owner> {
         if owner.username.trim().is_empty() {
             return Err(Error::Invalid("the owner needs a `username`".to_owned()));
         }

@@ -165,6 +165,15 @@ impl View<'_> {
         let rows = fetch_all!(self.conn, GrantRow, sql, account, user.0, now.micros())?;
         rows.into_iter().map(GrantRow::into_grant).collect()
     }
+
+    /// Where a person's sign-ins since `since` came from.
+    pub async fn grant_addresses(&mut self, user: UserId, since: Timestamp) -> Result<Vec<String>> {
+        let account = self.account().0;
+        let sql = "SELECT DISTINCT address FROM grants WHERE account_id = $1 AND user_id = $2 AND last_used_at > $3 \
+                   AND address IS NOT NULL";
+        let rows = fetch_all!(self.conn, (String,), sql, account, user.0, since.micros())?;
+        Ok(rows.into_iter().map(|(address,)| address).collect())
+    }
 }
 
 impl Tx<'_> {

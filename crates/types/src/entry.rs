@@ -130,4 +130,10 @@ kinds! {
     BudgetSoftReached = "budget.soft_reached"
     /// A call was refused because of a budget's hard limit.
     BudgetHardReached = "budget.hard_reached"
+    /// Somebody signed in.
+    SignedIn = "auth.signed_in"
+    /// Somebody who knew a person's name was not let in.
+    SignInFailed = "auth.sign_in_failed"
+    /// How a person proves who they are changed: password, address, second factor.
+    SignInChanged = "auth.changed"
 }

@@ -56,6 +56,8 @@ ids! {
     TeamId
     /// A sign-in, or a person's consent to a client: what access tokens are given out under.
     GrantId
+    /// A passkey.
+    PasskeyId
     /// An API key.
     KeyId
     /// A managed agent.

@@ -39,8 +39,8 @@ pub use entry::{Entry, EntryKind, Subject};
 pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, GrantId, IdError, KeyId, ModelId, PriceId, ProviderId,
-    RuleId, ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, GrantId, IdError, KeyId, ModelId, PasskeyId, PriceId,
+    ProviderId, RuleId, ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
 pub use identity_provider::{GroupMapping, IdentityProvider, ProviderKind};
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};
@@ -48,7 +48,7 @@ pub use model_call::{CostBound, CostSource, ModelCall, ModelOutcome, ModelStatus
 pub use model_pattern::ModelPattern;
 pub use money::{Exposure, MoneyError, NanoUsd, PerMillion, Rates, Tier, Tokens};
 pub use permission::{Permission, PermissionSet};
-pub use person::{Team, User, UserSource};
+pub use person::{OneTimePurpose, Team, User, UserSource};
 pub use price::{PriceOverride, PriceSource};
 pub use principal::{Agent, CredentialKind, Principal, Scope};
 pub use role::Role;

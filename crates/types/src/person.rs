@@ -83,3 +83,23 @@ pub struct Team {
     /// When it last changed.
     pub updated_at: Timestamp,
 }
+
+words! {
+    /// What a secret that works once is for.
+    OneTimePurpose {
+        /// Proves that mail reaches somebody.
+        VerifyEmail = "verify_email",
+        /// Sets a new password.
+        ResetPassword = "reset_password",
+        /// Sets the first password of an account's owner.
+        SetUp = "set_up",
+        /// Lets somebody join an account.
+        Invitation = "invitation",
+        /// The password was right; the second factor is still to come.
+        SecondFactor = "second_factor",
+        /// The challenge that a new passkey signs.
+        NewPasskey = "new_passkey",
+        /// The challenge that a passkey signs to sign somebody in.
+        PasskeySignIn = "passkey_sign_in",
+    }
+}

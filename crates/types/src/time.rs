@@ -27,6 +27,12 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The time `long` before this one.
+    #[must_use]
+    pub fn earlier(self, long: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(i64::try_from(long.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// As a calendar date and time.
     pub fn to_datetime(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or(DateTime::UNIX_EPOCH)

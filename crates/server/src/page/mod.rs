@@ -3,6 +3,10 @@
 //! Rendered here, without a script. A `GET` only shows: mail scanners follow links. The form posts
 //! to the page itself. Everything an agent or an upstream wrote is escaped by the template.
 
+mod client;
+pub(crate) mod session;
+pub(crate) mod shell;
+mod sign_in;
 mod view;
 
 use axum::{
@@ -26,7 +30,7 @@ use crate::{
 use view::{Notice, View};
 
 pub(crate) fn router() -> Router<App> {
-    Router::new().route("/approval/{id}", get(show).post(decide))
+    Router::new().route("/approval/{id}", get(show).post(decide)).merge(sign_in::router())
 }
 
 /// What the form sends.

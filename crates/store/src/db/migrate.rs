@@ -13,6 +13,7 @@ macro_rules! migrations {
             2 "0002_models",
             3 "0003_ledger",
             4 "0004_people",
+            10 "0010_sign_in",
             30 "0030_oauth",
             40 "0040_identity_providers",
             70 "0070_policy",
