@@ -175,7 +175,7 @@ pub(crate) fn login(user: UserId, client: &Client, lifetimes: Lifetimes) -> NewG
         client: client.name.chars().filter(|c| !c.is_control()).take(CLIENT_CHARS_MAX).collect(),
         client_id: None,
         address: Some(client.address.to_string()),
-        scopes: vec![Scope::Admin, Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke],
+        scopes: vec![Scope::Admin],
         resource: None,
         impersonator: None,
         lifetimes,

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, GrantId, Hash, IdentityProvider, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, GrantId, Hash, IdentityProvider, KeyId, Model, ModelId, OneTimePurpose,
+    PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId,
+    ToolId, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
@@ -9,7 +11,8 @@ use uuid::Uuid;
 
 use crate::{
     Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Error, Finding, FoundKey, Grant, GrantedRole, KeyRow,
-    OAuthCode, Passkey, PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
+    OAuthCode, Passkey, PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner,
+    SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,

@@ -106,7 +106,7 @@ impl Guest {
     }
 
     /// Keeps a session in the browser and goes on to `next`.
-    pub(super) fn signed_in(&self, tokens: &Tokens, next: Option<&str>) -> Response {
+    pub(crate) fn signed_in(&self, tokens: &Tokens, next: Option<&str>) -> Response {
         let mut response = redirect(&self.destination(next));
         let [session, _] = cookie_names(self.app.public_url());
         set_cookie(&mut response, self.app.public_url(), session, tokens.access.expose_secret());
