@@ -174,6 +174,52 @@ async fn an_answer_that_fails_on_its_way_or_is_blocked_is_booked_at_what_is_know
 }
 
 #[tokio::test]
+async fn a_wrong_price_is_repaired_and_nothing_is_rewritten() {
+    let gateway = Gateway::start().await;
+    // A digit too many: an answer of a hundred tokens costs a cent instead of a tenth of it.
+    let wrong = json!({ "pricing": { "input": "0", "output": "100" }, "settings": { "max_output": 1_000 } });
+    let alias = gateway.serve_with(Family(Api::Chat), "in-0--out-100", wrong).await;
+    let free = gateway.serve(Family(Api::Messages), "in-0--out-100").await;
+    let put = json!({ "on_unpriced": "warn" });
+    let path = "/api/v1/account/model-settings";
+    assert!(gateway.app.owner().send(reqwest::Method::PUT, path, Some(put)).await.0.is_success());
+    hard_limit(&gateway, "1.00").await;
+    for _ in 0..3 {
+        assert_eq!(gateway.ask(&Ask::new(Api::Chat, &alias, false)).await.0, 200);
+    }
+    assert_eq!(gateway.ask(&Ask::new(Api::Messages, &free, true)).await.0, 200);
+    let before = gateway.outcomes().await;
+    let spent = async || {
+        let budgets = gateway.app.owner().get("/api/v1/budgets").await;
+        cost(&json!({ "cost": budgets[0]["state"][0]["spent"] }))
+    };
+    let booked = async || {
+        let total = gateway.app.owner().get("/api/v1/cost/summary").await;
+        (total["cost_usd"].clone(), total["unpriced_request_count"].clone())
+    };
+    assert_eq!((spent().await, booked().await), (30_000_000, (json!("0.03"), json!(1))));
+
+    let price = json!({ "model": "*", "rates": { "input": "0", "output": "10" } });
+    gateway.app.owner().post("/api/v1/price-overrides", price).await;
+    let dry = gateway.app.command(&["prices", "repair", "--since", "1h", "--dry-run"]).await;
+    assert_eq!((spent().await, gateway.records("model.repriced").await.len()), (30_000_000, 0), "{dry:?}");
+    let (done, said) = gateway.app.command(&["prices", "repair", "--since", "1h", "--reason", "contract"]).await;
+    assert!(done && said.contains("4 of 4 calls cost now $0.004 instead of $0.03"), "{said}");
+    let (_, again) = gateway.app.command(&["prices", "repair", "--since", "1h"]).await;
+    assert!(again.contains("0 of 4 calls"), "{again}");
+
+    assert_eq!((spent().await, booked().await), (4_000_000, (json!("0.004"), json!(0))));
+    assert_eq!(gateway.outcomes().await, before, "what was recorded stays");
+    let repriced = gateway.records("model.repriced").await;
+    assert_eq!(repriced.len(), 4);
+    assert!(repriced.iter().all(|record| record["body"]["cost"] == "0.001" && record["body"]["reason"] == "contract"));
+    let calls = gateway.app.owner().get("/api/v1/account/gateway-usage/search").await;
+    assert!(calls["items"].as_array().unwrap().iter().all(|call| call["cost_usd"] == "0.001"), "{calls:#}");
+    let (verified, said) = gateway.app.command(&["audit", "verify"]).await;
+    assert!(verified, "{said}");
+}
+
+#[tokio::test]
 async fn what_a_call_did_not_use_is_free_for_the_next() {
     let gateway = Gateway::start().await;
     // Reserves a cent, uses a tenth of it.

@@ -83,3 +83,45 @@ pub struct UpdatePriceOverride {
     #[schema(value_type = Option<String>)]
     pub note: Update<String>,
 }
+
+/// Prices calls again, as if today's prices had held when they were made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RepairPrices {
+    /// Calls that ended from then on.
+    pub since: DateTime<Utc>,
+    /// And before; until now when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+    /// Only of these models: an alias, a glob or `tag:<label>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a repair of prices found and did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PriceRepair {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Calls that were looked at.
+    pub examined: u64,
+    /// Calls that cost something else now; each has one more record in the journal.
+    pub repaired: u64,
+    /// Calls whose cost is the provider's own figure, a subscription's, or nothing.
+    pub kept: u64,
+    /// Calls nobody knows a price of even now.
+    pub unpriced: u64,
+    /// Calls of models that are gone.
+    pub model_gone: u64,
+    /// What the repaired calls cost before, in dollars.
+    pub cost_before_usd: String,
+    /// What they cost now.
+    pub cost_after_usd: String,
+    /// Where to go on, with `since`: there are more calls than one repair looks at.
+    pub next: Option<DateTime<Utc>>,
+}

@@ -151,6 +151,7 @@ mod tests {
             "models update fast --disable --provider-setting region=eu-central-1",
             "models providers openai",
             "prices add openai/* --discount 20",
+            "prices repair --since 30d --model openai/* --dry-run",
             "budgets add --of session --each --hard 5 --period all_time",
             "budgets update 0190 --hard none",
             "usage --since 7d --by session",
@@ -181,6 +182,7 @@ mod tests {
             "keys create a --agent --admin",
             "budgets add",
             "prices add x",
+            "prices repair",
             "frob",
         ] {
             assert!(Cli::try_parse_from(std::iter::once("preloop").chain(line.split(' '))).is_err(), "{line}");

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use chrono::{NaiveDate, NaiveTime};
-use preloop_types::{Model, Rates, Timestamp};
+use preloop_types::{CostSource, Model, PriceOverride, Rates, Timestamp};
 use serde::Deserialize;
 
 use crate::models::without_date;
@@ -68,6 +68,12 @@ pub fn find(model: &Model) -> Option<&'static Entry> {
     let regional = setting("region").is_some_and(|region| region != "global");
     let mut names = setting("base_model").into_iter().chain([&*model.identifier]);
     names.find_map(|name| catalogue().entry(&model.provider, name, regional))
+}
+
+/// What `model` costs at a time, and who says so; `None` is unpriced.
+pub fn at(model: &Model, overrides: &[PriceOverride], at: Timestamp) -> Option<(Rates, CostSource)> {
+    let (rates, source) = Rates::of(model, overrides, find(model).map(|entry| &entry.rates), at)?;
+    Some((rates.into_owned(), source.into()))
 }
 
 /// The lists in which a provider's models are looked up, the closest first. Those who serve other

@@ -1,7 +1,7 @@
 //! What a model costs and how much it can take, from whoever knows.
 
 use preloop_govern::Snapshot;
-use preloop_types::{CostBound, CostSource, Exposure, Model, PriceSource, Rates, Timestamp};
+use preloop_types::{CostBound, CostSource, Exposure, Model, Rates, Timestamp};
 
 use crate::prices;
 
@@ -14,14 +14,8 @@ pub(crate) struct Price {
 
 /// What `model` costs now; `None` is unpriced.
 pub(crate) fn price(model: &Model, snapshot: &Snapshot, now: Timestamp) -> Option<Price> {
-    let entry = prices::find(model);
-    let (rates, source) = Rates::of(model, &snapshot.price_overrides, entry.map(|entry| &entry.rates), now)?;
-    let source = match source {
-        PriceSource::Override => CostSource::Override,
-        PriceSource::ModelConfig => CostSource::ModelConfig,
-        PriceSource::Catalog => CostSource::Catalog,
-    };
-    Some(Price { rates: rates.into_owned(), source })
+    let (rates, source) = prices::at(model, &snapshot.price_overrides, now)?;
+    Some(Price { rates, source })
 }
 
 /// The most a call can cost.

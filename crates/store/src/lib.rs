@@ -62,8 +62,8 @@ pub use identity_providers::CLIENT_SECRET;
 pub use journal::{ExportOptions, JournalStats, Order, Receipt, Record, RecordCursor, RecordFilter};
 pub use keys::Keys;
 pub use ledger::{
-    BudgetWindow, Lease, LeaseAsk, LedgerLine, NoticeKind, Settled, Spent, Usage, UsageBy, UsageFilter, UsageRow,
-    UsageSums, WindowKey,
+    BudgetWindow, Lease, LeaseAsk, LedgerLine, NoticeKind, Settled, Spent, Usage, UsageBy, UsageCorrection,
+    UsageFilter, UsageRow, UsageSums, WindowKey,
 };
 pub use mcp_sessions::McpSession;
 pub use oauth::{OAuthClient, OAuthCode, OAuthDevice, PolledDevice, RedeemedCode};

@@ -118,6 +118,8 @@ kinds! {
     ModelRerouted = "model.rerouted"
     /// A model call ended.
     ModelOutcome = "model.outcome"
+    /// What a model call cost was corrected, after a wrong price was repaired.
+    ModelRepriced = "model.repriced"
     /// A model call was refused before it was sent.
     ModelRefused = "model.refused"
     /// A run of an agent began.

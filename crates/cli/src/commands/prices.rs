@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use preloop_api_types::{
     DateTime, Utc,
-    price_overrides::{CreatePriceOverride, PriceOverride},
+    price_overrides::{CreatePriceOverride, PriceOverride, PriceRepair, RepairPrices},
 };
 use preloop_types::Rates;
 
@@ -13,7 +13,7 @@ use crate::{
     client::Client,
     failure::Result,
     output::Printer,
-    words::{find, maybe_at},
+    words::{find, maybe_at, moment},
 };
 
 const PRICES: &str = "/api/v1/price-overrides";
@@ -30,6 +30,27 @@ pub(crate) enum Prices {
         #[arg(value_parser = some_text())]
         price: String,
     },
+    /// Price calls again after a price was wrong: `preloop prices repair --since 30d --dry-run`
+    Repair(Repair),
+}
+
+#[derive(Args)]
+pub(crate) struct Repair {
+    /// Calls that ended from then on: 30d, 12h, or 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: DateTime<Utc>,
+    /// And before
+    #[arg(long, value_name = "TIME")]
+    until: Option<DateTime<Utc>>,
+    /// Only of these models: an alias, a glob or `tag:<label>`
+    #[arg(long, value_name = "MODELS", value_parser = some_text())]
+    model: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only say what would change
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Args)]
@@ -64,6 +85,7 @@ pub(crate) async fn run(command: &Prices, global: &Global) -> Result {
         Prices::Add(price) => add(&client, printer, price).await,
         Prices::List => list(&client, printer).await,
         Prices::Remove { price } => remove(&client, printer, price).await,
+        Prices::Repair(wanted) => repair(&client, printer, wanted).await,
     }
 }
 
@@ -106,6 +128,31 @@ async fn remove(client: &Client, printer: Printer, wanted: &str) -> Result {
     let price = find("price", &prices, wanted, |price| price.id, |price| vec![&price.model])?;
     client.delete(&format!("{PRICES}/{}", price.id)).await?;
     printer.done(price, &format!("the price of `{}` is removed", price.model))
+}
+
+async fn repair(client: &Client, printer: Printer, wanted: &Repair) -> Result {
+    let mut ask = RepairPrices {
+        since: wanted.since,
+        until: wanted.until,
+        model: wanted.model.clone(),
+        reason: wanted.reason.clone(),
+        dry_run: wanted.dry_run,
+    };
+    loop {
+        let done: PriceRepair = client.post(&format!("{PRICES}/repair"), &ask).await?;
+        let what = if done.dry_run { "would cost" } else { "cost now" };
+        let PriceRepair { examined, repaired, cost_before_usd: before, cost_after_usd: after, .. } = &done;
+        let said = format!("{repaired} of {examined} calls {what} ${after} instead of ${before}");
+        let unknown = match (done.unpriced, done.model_gone) {
+            (0, 0) => String::new(),
+            (unpriced, gone) => format!("; {unpriced} have no price even now, the models of {gone} are gone"),
+        };
+        printer.done(&done, &format!("{said}{unknown}"))?;
+        match done.next {
+            Some(next) => ask.since = next,
+            None => return Ok(()),
+        }
+    }
 }
 
 fn rates(text: &str) -> std::result::Result<Rates, String> {

@@ -179,7 +179,7 @@ impl Budgets {
         let mut short: Option<Refused> = None;
         for budget in &snapshot.budgets {
             let Some(subject) = budget.counts(who, call.session, &call.model) else { continue };
-            let Some(amount) = amount_of(budget, call, snapshot, &mut reservation)? else { continue };
+            let amount = amount_of(budget, call, snapshot, &mut reservation)?;
             let window = budget.period.window(now);
             let key = WindowKey { budget: budget.id, subject, start: window.start };
             let lease = self.lease(who.account, key, window);
@@ -210,41 +210,46 @@ impl Budgets {
         self.leases.entry(key).or_insert_with(|| Arc::new(Lease::new(account, key, window))).clone()
     }
 
-    /// Gives back what is free of a budget's windows: another node has a use for it.
+    /// Gives back what is free of a budget's windows: another node has a use for it, or their sums changed.
     pub(crate) fn give_back(&self, governor: &Governor, account: AccountId, budget: BudgetId) {
         let leases = self.leases.iter();
         let leases = leases.filter(|lease| lease.account == account && lease.key.budget == budget);
-        for lease in leases.map(|lease| lease.clone()).filter(|lease| lease.has_free()).collect::<Vec<_>>() {
-            sweep::give_back(governor.store().clone(), lease);
+        for lease in leases.map(|lease| lease.clone()).collect::<Vec<_>>() {
+            // Others spend what is given back, and a repaired price moves what was spent.
+            lease.expect_change();
+            if lease.has_free() {
+                sweep::give_back(governor.store().clone(), lease);
+            }
         }
     }
 }
 
-/// What `budget` has to set aside for a call; `None` if it cannot count it and lets it pass.
+/// What `budget` has to set aside for a call.
 fn amount_of(
     budget: &Budget,
     call: &ModelCall,
     snapshot: &Snapshot,
     reservation: &mut Reservation,
-) -> Result<Option<i64>, Refused> {
+) -> Result<i64, Refused> {
     let tokens = || call.exposure.map(|most| most.input_tokens.saturating_add(most.output_tokens));
     match budget.unit {
-        BudgetUnit::Requests => Ok(Some(1)),
+        BudgetUnit::Requests => Ok(1),
         BudgetUnit::Tokens => match tokens() {
-            Some(tokens) => Ok(Some(i64::try_from(tokens).unwrap_or(i64::MAX))),
-            None if budget.hard.is_none() => Ok(Some(0)),
+            Some(tokens) => Ok(i64::try_from(tokens).unwrap_or(i64::MAX)),
+            None if budget.hard.is_none() => Ok(0),
             None => Err(refusal::unbounded(budget)),
         },
         BudgetUnit::Usd => match call.bound {
-            CostBound::AtMost(bound) => Ok(Some(bound.0)),
-            CostBound::Unbounded if budget.hard.is_none() => Ok(Some(0)),
+            CostBound::AtMost(bound) => Ok(bound.0),
+            CostBound::Unbounded if budget.hard.is_none() => Ok(0),
             CostBound::Unbounded => Err(refusal::unbounded(budget)),
             CostBound::Unpriced if budget.hard.is_some() && snapshot.model_settings.on_unpriced == OnUnpriced::Deny => {
                 Err(refusal::unpriced(budget, call))
             }
             CostBound::Unpriced => {
                 reservation.warnings.push("budget_pricing_unavailable".to_owned());
-                Ok(None)
+                // Counted at nothing, and known to the window: a price that is found later can be booked there.
+                Ok(0)
             }
         },
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, value::to_raw_value};
 
 use super::{ModelRefusal, admit::ModelAttempt};
-use crate::budgets::Reservation;
+use crate::{budgets::Reservation, config::repair::ExposureFacts};
 
 #[derive(Serialize)]
 struct Intent<'a> {
@@ -28,10 +28,8 @@ struct Intent<'a> {
     key: &'a str,
     request_hash: Hash,
     request_bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input_tokens_max: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_tokens_max: Option<u64>,
+    #[serde(flatten)]
+    exposure: ExposureFacts,
     /// The most it can cost; absent without a price.
     #[serde(skip_serializing_if = "Option::is_none")]
     bound: Option<NanoUsd>,
@@ -69,8 +67,7 @@ fn intent_body<'a>(
         key: &who.key_name,
         request_hash: call.request_hash,
         request_bytes: call.request_bytes,
-        input_tokens_max: call.exposure.map(|most| most.input_tokens),
-        output_tokens_max: call.exposure.map(|most| most.output_tokens),
+        exposure: ExposureFacts::of(call.exposure.as_ref()),
         bound: call.bound.amount(),
         reserved: reservation.reserved(),
         policy,

@@ -9,4 +9,5 @@ mod crash;
 mod desk;
 mod house;
 mod models;
+mod repair;
 mod runs;

@@ -132,14 +132,24 @@ async fn with_intent(
     conversation: Option<String>,
 ) -> Result<UsageItem, ApiError> {
     let filter = RecordFilter {
-        kinds: vec![EntryKind::ModelIntent],
+        kinds: vec![EntryKind::ModelIntent, EntryKind::ModelRepriced],
         call: Some(preloop_types::CallId(item.api_usage_id)),
-        limit: 1,
         ..RecordFilter::default()
     };
-    let intent = rows.records(filter).await?.into_iter().next();
-    let intent: Body =
-        intent.map(|record| serde_json::from_str(record.body.get()).unwrap_or_default()).unwrap_or_default();
+    let records = rows.records(filter).await?;
+    let newest = |kind| records.iter().find(|record| record.kind == kind);
+    let said = |record: &Record| serde_json::from_str::<Body>(record.body.get()).unwrap_or_default();
+    let intent = newest(EntryKind::ModelIntent).map(said).unwrap_or_default();
+    // A price that was repaired later is what the call costs; the record of its end says what it was.
+    let item = match newest(EntryKind::ModelRepriced).map(said) {
+        None => item,
+        Some(corrected) => UsageItem {
+            estimated_cost: corrected.cost.map(shape::dollars),
+            cost_usd: corrected.cost.map(|cost| cost.to_string()),
+            cost_source: corrected.cost_source,
+            ..item
+        },
+    };
     Ok(UsageItem {
         dialect: item.dialect.or(intent.dialect),
         operation: item.operation.or(intent.operation),

@@ -1,12 +1,15 @@
 //! `/api/v1/price-overrides`
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use preloop_api_types::{
     Page,
-    price_overrides::{CreatePriceOverride, PriceOverride, UpdatePriceOverride},
+    price_overrides::{CreatePriceOverride, PriceOverride, PriceRepair, RepairPrices, UpdatePriceOverride},
 };
-use preloop_govern::config::PriceChange;
-use preloop_types::{self as types, PriceId};
+use preloop_gateway::prices;
+use preloop_govern::config::{PriceChange, RepairAsk};
+use preloop_types::{self as types, ModelPattern, PriceId};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::shape;
@@ -25,6 +28,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(get))
         .routes(guarded!(update))
         .routes(guarded!(delete))
+        .routes(guarded!(repair))
 }
 
 /// The account's own prices, oldest first.
@@ -85,6 +89,32 @@ async fn update(
 async fn delete(caller: Caller<EditAiModels>, Id(id): Id<PriceId>) -> Result<StatusCode, ApiError> {
     caller.config().delete_price(caller.who(), id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Prices calls again, after a price was corrected. Each call that costs something else gets one more record;
+/// none is changed. Sums and budgets follow.
+#[utoipa::path(post, path = "/api/v1/price-overrides/repair", tag = "prices",
+    responses((status = 200, body = PriceRepair)))]
+async fn repair(caller: Caller<EditAiModels>, Json(body): Json<RepairPrices>) -> ApiResult<PriceRepair> {
+    let ask = RepairAsk {
+        since: body.since.into(),
+        until: body.until.map(Into::into),
+        model: body.model.map(ModelPattern),
+        reason: body.reason,
+        dry_run: body.dry_run,
+    };
+    let done = caller.config().repair_prices(caller.who(), ask, Arc::new(prices::at)).await?;
+    Ok(axum::Json(PriceRepair {
+        dry_run: body.dry_run,
+        examined: done.examined,
+        repaired: done.repaired,
+        kept: done.kept,
+        unpriced: done.unpriced,
+        model_gone: done.model_gone,
+        cost_before_usd: done.before.to_string(),
+        cost_after_usd: done.after.to_string(),
+        next: shape::at_opt(done.next),
+    }))
 }
 
 fn shown(price: types::PriceOverride) -> PriceOverride {

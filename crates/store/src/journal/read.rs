@@ -183,7 +183,7 @@ impl View<'_> {
         }))
     }
 
-    pub(super) async fn chain_id(&mut self, chain: WriterId) -> Result<Option<i64>> {
+    pub(crate) async fn chain_id(&mut self, chain: WriterId) -> Result<Option<i64>> {
         let sql = "SELECT id FROM chains WHERE account_id = $1 AND writer_id = $2";
         let account = self.account().0;
         Ok(fetch_optional!(self.conn, (i64,), sql, account, chain.0)?.map(|(id,)| id))

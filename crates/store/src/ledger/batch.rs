@@ -14,7 +14,7 @@ use crate::{Result, db::Conn};
 
 /// Most rows of one statement.
 const ROWS_MAX: usize = 32;
-const HOUR: i64 = 3_600_000_000;
+pub(super) const HOUR: i64 = 3_600_000_000;
 
 /// What the records of one commit add to the ledger.
 #[derive(Default)]
@@ -66,13 +66,7 @@ impl Batch {
 
     fn add_usage(&mut self, account: AccountId, chain: i64, at: Timestamp, subject: Subject, usage: Usage) {
         let Usage { model, provider, outcome, tokens, cost, priced } = usage;
-        let subject = [
-            subject.user.map(|id| id.0),
-            subject.key.map(|id| id.0),
-            subject.agent.map(|id| id.0),
-            subject.session.map(|id| id.0),
-        ]
-        .map(Option::unwrap_or_default);
+        let subject = subject_ids(subject);
         let hour = at.micros() - at.micros().rem_euclid(HOUR);
         let key = UsageKey { account, hour, chain, subject, model, provider, outcome };
         let sum = match self.usage.entry(key) {
@@ -125,6 +119,17 @@ const USAGE_ADD: &str = " ON CONFLICT (account_id, hour, chain_id, key_id, sessi
      cost = usage_rollups.cost + excluded.cost, unpriced = usage_rollups.unpriced + excluded.unpriced, \
      zero_priced = usage_rollups.zero_priced + excluded.zero_priced, last_at = excluded.last_at";
 const USAGE_COLUMNS: usize = 21;
+
+/// Whose row it is: nil stands for none.
+pub(super) fn subject_ids(subject: Subject) -> [Uuid; 4] {
+    [
+        subject.user.map(|id| id.0),
+        subject.key.map(|id| id.0),
+        subject.agent.map(|id| id.0),
+        subject.session.map(|id| id.0),
+    ]
+    .map(Option::unwrap_or_default)
+}
 
 /// The counters as columns, from `input` to `other`.
 fn counters(tokens: &Tokens) -> [i64; 6] {

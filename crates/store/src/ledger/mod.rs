@@ -6,6 +6,7 @@
 //! other; readers add them up.
 
 mod batch;
+mod repair;
 mod shares;
 mod usage;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use batch::Batch;
 use preloop_types::{BudgetId, NanoUsd, Timestamp, Tokens};
+pub use repair::UsageCorrection;
 pub(crate) use shares::PAST;
 pub use shares::{BudgetWindow, Lease, LeaseAsk, NoticeKind, Spent};
 pub use usage::{UsageBy, UsageFilter, UsageRow, UsageSums};
