@@ -1,5 +1,7 @@
 //! `/api/v1/policies`: the account's configuration as one document.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -179,6 +181,176 @@ pub struct ExportOptions {
     pub include_mcp_servers: Option<bool>,
 }
 
+/// How to lint a document.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct LintOptions {
+    /// Also say what would get further than under the policy in force (true when absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_active: Option<bool>,
+    /// As if applied with `prune`.
+    pub prune: bool,
+}
+
+/// What is odd about a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyLint {
+    /// In the order of the document.
+    pub findings: Vec<LintFinding>,
+}
+
+/// One thing that is odd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LintFinding {
+    /// Its kind, in one word: `conflict`, `shadowed`, `unreachable`, `never_matches`, `always_fails`,
+    /// `never_asked`, `widening`, `argument`, `unknown_tool`.
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    /// Where: `$.tools.0.conditions.1`.
+    pub path: String,
+    /// What.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Where in the text, from 1.
+    pub line: Option<u32>,
+    /// From 1, in characters.
+    pub column: Option<u32>,
+}
+
+/// Which recorded calls to decide anew.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct ReplayOptions {
+    /// Calls from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// Calls before then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+    /// At most so many (1 to 1,000,000; 100,000 when absent), the newest.
+    #[param(minimum = 1, maximum = 1_000_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// As if applied with `prune`.
+    pub prune: bool,
+}
+
+/// What a policy would decide otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyReplay {
+    /// Recorded calls that a policy decided.
+    pub calls: u64,
+    /// Those that would be decided as they were.
+    pub unchanged: u64,
+    /// Those that would not.
+    pub changed: u64,
+    /// Of the changed: more would pass.
+    pub loosened: u64,
+    /// Of the changed: less would pass.
+    pub tightened: u64,
+    /// Those whose arguments are erased.
+    pub erased: u64,
+    /// Of the erased: those that cannot be decided without them.
+    pub undecidable: u64,
+    /// Records that are no decisions of a policy, by reason.
+    pub left_out: BTreeMap<String, u64>,
+    /// When the first of the calls was made.
+    pub since: Option<DateTime<Utc>>,
+    /// When the last of the calls was made.
+    pub until: Option<DateTime<Utc>>,
+    /// By `server/tool`.
+    pub tools: BTreeMap<String, ReplayedTool>,
+    /// Who would have been asked, by workflow.
+    pub asked: BTreeMap<String, ReplayedWorkflow>,
+    /// Changes one by one, at most 1,000.
+    pub changes: Vec<ReplayedCall>,
+}
+
+/// Calls of one tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayedTool {
+    /// How many.
+    pub calls: u64,
+    /// How many would be decided otherwise.
+    pub changed: u64,
+    /// As it was.
+    pub before: ReplayedVerdicts,
+    /// As it would be.
+    pub after: ReplayedVerdicts,
+    /// How many cannot be decided anew.
+    pub undecidable: u64,
+}
+
+/// How many calls came to which decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayedVerdicts {
+    /// Carried out.
+    pub allow: u64,
+    /// Put before a person.
+    pub require_approval: u64,
+    /// Refused.
+    pub deny: u64,
+}
+
+/// What a workflow's approvers would have been asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayedWorkflow {
+    /// Who may decide; the account's owner when empty.
+    pub approvers: Vec<String>,
+    /// About how many calls.
+    pub calls: u64,
+    /// Of those, about how many nobody was asked then.
+    pub newly: u64,
+}
+
+/// One call that would be decided otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayedCall {
+    /// The call; its arguments are in the journal.
+    pub call: Uuid,
+    /// When it was made.
+    pub at: DateTime<Utc>,
+    /// `server/tool`.
+    pub tool: String,
+    /// The credential's name.
+    pub key: String,
+    /// Whose credential, where known.
+    pub user: Option<String>,
+    /// What was decided: `allow`, `deny` or `require_approval`.
+    pub before: String,
+    /// Why.
+    pub before_reason: String,
+    /// What would be.
+    pub after: String,
+    /// Why.
+    pub after_reason: String,
+    /// The rule that would decide, from 1.
+    pub rule: Option<u32>,
+    /// The workflow that would ask.
+    pub workflow: Option<String>,
+    /// Whom it would ask; the account's owner when empty.
+    pub approvers: Vec<String>,
+}
+
+/// Keeps the configuration as it is now as a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct KeepVersion {
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// A name; it moves here from a version that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
 /// Which versions to list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -191,6 +363,8 @@ pub struct ListVersions {
     /// Leave out this many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u32>,
+    /// Each with its document.
+    pub include_snapshots: bool,
 }
 
 impl From<ListVersions> for Page {
@@ -221,9 +395,17 @@ pub struct PolicyVersion {
     pub description: Option<String>,
     /// Whether it is the newest applied.
     pub is_active: bool,
+    /// Servers in it.
+    pub mcp_servers_count: u32,
+    /// Approval workflows in it.
+    pub policies_count: u32,
+    /// Tool configurations in it.
+    pub tools_count: u32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// The document; only when one version is asked for.
+    /// Who made it.
+    pub created_by_user_id: Option<Uuid>,
+    /// The document; only when one version is asked for, or `include_snapshots`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
 }

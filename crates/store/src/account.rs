@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Error, Finding, FoundKey, Grant, GrantedRole, KeyRow,
+    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, DecidedCall, DecidedPlace, Error, Finding, FoundKey, Grant, GrantedRole, KeyRow,
     OAuthCode, Passkey, PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner,
     SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
@@ -191,6 +191,8 @@ reads! {
     runtime_session(id: SessionId) -> Option<RuntimeSession>;
     /// One page of the journal.
     records(filter: RecordFilter) -> Vec<Record>;
+    /// Calls decided from `since` until just before `until`, newest first, those after `after`.
+    decided_calls(since: Timestamp, until: Timestamp, after: Option<DecidedPlace>, limit: u32) -> Vec<DecidedCall>;
     /// The payload of one record, opened and checked; `None` if there is none (any more).
     record_payload(chain: WriterId, seq: u64) -> Option<Vec<u8>>;
     /// The signed checkpoints, by chain and number.

@@ -59,7 +59,9 @@ pub use events::Event;
 pub use factors::{Passkey, Totp};
 pub use grants::{Grant, Refreshed};
 pub use identity_providers::CLIENT_SECRET;
-pub use journal::{ExportOptions, JournalStats, Order, Receipt, Record, RecordCursor, RecordFilter};
+pub use journal::{
+    DecidedCall, DecidedPlace, ExportOptions, JournalStats, Order, Receipt, Record, RecordCursor, RecordFilter,
+};
 pub use keys::Keys;
 pub use ledger::{
     BudgetWindow, Lease, LeaseAsk, LedgerLine, NoticeKind, Settled, Spent, Usage, UsageBy, UsageCorrection,
@@ -70,7 +72,7 @@ pub use oauth::{OAuthClient, OAuthCode, OAuthDevice, PolledDevice, RedeemedCode}
 pub use one_time::{NewOneTime, OneTime};
 pub use outbox::{Delivery, NewDelivery};
 pub use passwords::SignIn;
-pub use policy_versions::{NewPolicyVersion, PolicyVersion};
+pub use policy_versions::{NewPolicyVersion, PolicyCounts, PolicyVersion};
 pub use runtime_sessions::{NewSession, Opened, RuntimeSession, SessionFilter};
 pub use seal::Sealer;
 pub use secrets::SecretOwner;

@@ -19,6 +19,19 @@ pub struct NewPolicyVersion {
     pub active: bool,
     /// Who made it.
     pub created_by: Option<UserId>,
+    /// What is in it.
+    pub counts: PolicyCounts,
+}
+
+/// How much a version holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PolicyCounts {
+    /// Servers.
+    pub servers: u32,
+    /// Approval workflows.
+    pub workflows: u32,
+    /// Tool configurations.
+    pub tools: u32,
 }
 
 /// A snapshot of the policy.
@@ -40,13 +53,19 @@ pub struct PolicyVersion {
     pub created_by: Option<UserId>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What is in it.
+    pub counts: PolicyCounts,
 }
 
 row! {
     struct VersionRow {
         id: Uuid, number: i64, yaml: Option<Vec<u8>>, description: Option<String>, tag: Option<String>, active: bool,
-        created_by: Option<Uuid>, created_at: i64,
+        created_by: Option<Uuid>, created_at: i64, servers: i64, workflows: i64, tools: i64,
     }
+}
+
+fn count(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(0)
 }
 
 fn context(id: Uuid) -> String {
@@ -70,6 +89,11 @@ impl VersionRow {
             active: self.active,
             created_by: self.created_by.map(UserId),
             created_at: at(self.created_at),
+            counts: PolicyCounts {
+                servers: count(self.servers),
+                workflows: count(self.workflows),
+                tools: count(self.tools),
+            },
         })
     }
 }
@@ -78,8 +102,8 @@ impl View<'_> {
     /// Every version, newest first, without the documents.
     pub async fn policy_versions(&mut self) -> Result<Vec<PolicyVersion>> {
         let account = self.account().0;
-        let sql = "SELECT id, number, NULLIF(yaml, yaml) AS yaml, description, tag, active, created_by, created_at \
-                   FROM policy_versions WHERE account_id = $1 ORDER BY number DESC";
+        let sql = "SELECT id, number, NULLIF(yaml, yaml) AS yaml, description, tag, active, created_by, created_at, \
+                   servers, workflows, tools FROM policy_versions WHERE account_id = $1 ORDER BY number DESC";
         let rows = fetch_all!(self.conn, VersionRow, sql, account)?;
         rows.into_iter().map(|row| row.into_version(None)).collect()
     }
@@ -139,12 +163,12 @@ impl Tx<'_> {
         }
         let sql = "SELECT COALESCE(MAX(number), 0) FROM policy_versions WHERE account_id = $1";
         let number = fetch_optional!(self.conn, (i64,), sql, account)?.map_or(1, |(last,)| last + 1);
-        let NewPolicyVersion { yaml, description, tag, active, created_by } = version.clone();
+        let NewPolicyVersion { yaml, description, tag, active, created_by, counts } = version.clone();
         let id = ChangeId::new(now).0;
         let sealed = self.sealer().await?.seal(&context(id), yaml.as_bytes());
         let sql = "INSERT INTO policy_versions \
-                   (account_id, id, number, yaml, description, tag, active, created_by, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                   (account_id, id, number, yaml, description, tag, active, created_by, created_at, servers, workflows, \
+                   tools) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         execute!(
             self.conn,
             sql,
@@ -156,9 +180,12 @@ impl Tx<'_> {
             tag.as_deref(),
             active,
             created_by.map(|id| id.0),
-            now.micros()
+            now.micros(),
+            i64::from(counts.servers),
+            i64::from(counts.workflows),
+            i64::from(counts.tools)
         )?;
         let number = unsigned(number)?;
-        Ok(PolicyVersion { id, number, yaml, description, tag, active, created_by, created_at: now })
+        Ok(PolicyVersion { id, number, yaml, description, tag, active, created_by, created_at: now, counts })
     }
 }

@@ -9,13 +9,13 @@ use std::{
 
 use clap::{Args, Subcommand};
 use preloop_api_types::policies::{
-    ApplyOptions, DiffOptions, ExportOptions, PolicyChange, PolicyDiff, PolicyError, PolicyImportResult, PruneVersions,
-    ValidateOptions, Validation,
+    ApplyOptions, DiffOptions, ExportOptions, KeepVersion, PolicyChange, PolicyDiff, PolicyError, PolicyImportResult,
+    PruneVersions, ValidateOptions, Validation,
 };
 use preloop_types::text::printable;
 use serde::Serialize;
 
-use super::policy_versions;
+use super::{policy_lint, policy_replay, policy_test, policy_versions};
 use crate::{
     cli::Global,
     client::Client,
@@ -41,6 +41,12 @@ pub(crate) enum Policy {
         #[arg(long)]
         no_references: bool,
     },
+    /// Run the cases beside policies, without a server, and say what of the policies they saw
+    Test(policy_test::Test),
+    /// Say what is odd about documents: rules that never decide, calls that would get further than now
+    Lint(policy_lint::Lint),
+    /// Decide recorded calls anew: which decisions would change, and who would have been asked
+    Replay(policy_replay::Replay),
     /// Say what applying a document would change
     Diff {
         #[command(flatten)]
@@ -83,6 +89,24 @@ pub(crate) enum Policy {
     },
     /// List what the policy was after each apply
     Versions,
+    /// Keep the configuration as it is now as a version
+    Keep {
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        /// A name; it moves here from a version that has it
+        #[arg(long)]
+        tag: Option<String>,
+    },
+    /// Go back to a version: what it does not name is removed, secrets stay as they are
+    Rollback {
+        /// Its number or its name
+        #[arg(id = "policy_version", value_name = "VERSION")]
+        version: String,
+        /// Only say what would change
+        #[arg(long)]
+        preview: bool,
+    },
     /// Give a version a name, which keeps it from being pruned; it moves here from a version that has it
     Tag {
         /// Its number or its present name
@@ -120,17 +144,17 @@ pub(crate) struct Files {
 }
 
 /// A policy document and where it came from.
-struct Document {
-    name: String,
-    text: String,
+pub(super) struct Document {
+    pub(super) name: String,
+    pub(super) text: String,
 }
 
 /// A server's answer about one document.
 #[derive(Serialize)]
-struct About<T> {
-    file: String,
+pub(super) struct About<T> {
+    pub(super) file: String,
     #[serde(flatten)]
-    answer: T,
+    pub(super) answer: T,
 }
 
 pub(crate) async fn run(command: &Policy, global: &Global) -> Result {
@@ -163,6 +187,16 @@ pub(crate) async fn run(command: &Policy, global: &Global) -> Result {
                 include_mcp_servers: no_servers.then_some(false),
             };
             export(&Client::new(global)?, printer, &options, output.as_deref()).await
+        }
+        Policy::Test(test) => policy_test::run(test, printer),
+        Policy::Lint(lint) => policy_lint::run(lint, global, printer).await,
+        Policy::Replay(replay) => policy_replay::run(replay, global, printer).await,
+        Policy::Keep { description, tag } => {
+            let keep = KeepVersion { description: description.clone(), tag: tag.clone() };
+            policy_versions::keep(&Client::new(global)?, printer, &keep).await
+        }
+        Policy::Rollback { version, preview } => {
+            policy_versions::rollback(&Client::new(global)?, printer, version, *preview).await
         }
         Policy::Versions => policy_versions::list(&Client::new(global)?, printer).await,
         Policy::Tag { version, tag, .. } => {
@@ -262,7 +296,7 @@ async fn apply(client: &Client, printer: Printer, documents: Vec<Document>, opti
 }
 
 /// Shows what is wrong with a document the way compilers do, and fails if it is invalid.
-async fn valid(client: &Client, document: &Document) -> Result {
+pub(super) async fn valid(client: &Client, document: &Document) -> Result {
     // References are checked by the server once more, under the options of the command itself.
     let answer = check(client, document, &ValidateOptions { check_server_references: Some(false) }).await?;
     if answer.is_valid {
@@ -289,7 +323,7 @@ async fn export(client: &Client, printer: Printer, options: &ExportOptions, outp
 }
 
 /// One change, as in a diff.
-fn change(change: &PolicyChange) -> String {
+pub(super) fn change(change: &PolicyChange) -> String {
     let sign = match change.operation.as_str() {
         "add" => '+',
         "remove" => '-',
@@ -349,11 +383,11 @@ fn framed(document: &Document, error: &PolicyError) -> String {
 
 impl Files {
     /// Every document, in the order given; those of a folder by name.
-    fn read(&self) -> Result<Vec<Document>> {
+    pub(super) fn read(&self) -> Result<Vec<Document>> {
         let mut documents = Vec::new();
         for path in &self.paths {
             if path.as_os_str() == "-" {
-                documents.push(Document { name: "<stdin>".to_owned(), text: read_all(std::io::stdin(), "<stdin>")? });
+                documents.push(read_one(path)?);
             } else if path.is_dir() {
                 let found = documents.len();
                 read_folder(path, self.recursive, &mut documents)?;
@@ -378,6 +412,14 @@ impl Files {
     }
 }
 
+/// One document.
+pub(super) fn read_one(path: &Path) -> Result<Document> {
+    if path.as_os_str() == "-" {
+        return Ok(Document { name: "<stdin>".to_owned(), text: read_all(std::io::stdin(), "<stdin>")? });
+    }
+    read_file(path)
+}
+
 fn read_folder(folder: &Path, recursive: bool, documents: &mut Vec<Document>) -> Result {
     let unreadable = |error| Failure::new(Exit::Failure, format!("cannot read `{}`: {error}", folder.display()));
     let mut paths = Vec::new();
@@ -387,7 +429,7 @@ fn read_folder(folder: &Path, recursive: bool, documents: &mut Vec<Document>) ->
     paths.sort();
     for path in paths {
         let is_document = path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json");
-        if path.is_file() && is_document {
+        if path.is_file() && is_document && !policy_test::is_test(&path) {
             documents.push(read_file(&path)?);
         } else if recursive && path.is_dir() && !path.is_symlink() {
             read_folder(&path, recursive, documents)?;
@@ -396,7 +438,7 @@ fn read_folder(folder: &Path, recursive: bool, documents: &mut Vec<Document>) ->
     Ok(())
 }
 
-fn read_file(path: &Path) -> Result<Document> {
+pub(super) fn read_file(path: &Path) -> Result<Document> {
     let name = path.display().to_string();
     let file = fs::File::open(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::new(Exit::NotFound, format!("there is no file `{name}`")),

@@ -1,9 +1,12 @@
-//! `preloop policy versions | tag | prune`: what the policy was, and what of that is kept.
+//! `preloop policy versions | keep | rollback | tag | prune`: what the policy was, and what of that is kept.
 
-use preloop_api_types::policies::{PolicyVersion, PolicyVersions, PruneVersions, PrunedVersions, VersionTag};
+use preloop_api_types::policies::{
+    KeepVersion, PolicyVersion, PolicyVersions, PruneVersions, PrunedVersions, Rollback, RollbackResult, VersionTag,
+};
 use reqwest::Method;
 use serde_json::json;
 
+use super::policy::change;
 use crate::{
     client::Client,
     failure::{Exit, Failure, Result},
@@ -45,6 +48,29 @@ pub(super) async fn tag(client: &Client, printer: Printer, version: &str, tag: O
         None => format!("version {number} has no name"),
     };
     printer.done(&now, &sentence)
+}
+
+/// Keeps the configuration as it is now.
+pub(super) async fn keep(client: &Client, printer: Printer, keep: &KeepVersion) -> Result {
+    let version: PolicyVersion = client.post(VERSIONS, keep).await?;
+    printer.done(&version, &format!("kept as version {}", version.version_number))
+}
+
+/// Goes back to a version, or says what that would change.
+pub(super) async fn rollback(client: &Client, printer: Printer, version: &str, preview_only: bool) -> Result {
+    let found = find(client, version).await?;
+    let path = format!("{VERSIONS}/{}/rollback", found.id);
+    let answer: RollbackResult = client.post(&path, &Rollback { preview_only }).await?;
+    if let Some(error) = &answer.error {
+        let message = format!("version {} cannot be gone back to: {error}", found.version_number);
+        return Err(Failure::new(Exit::Failure, message));
+    }
+    let (changes, summary) = match &answer.diff {
+        Some(diff) => (diff.changes.iter().map(change).collect(), diff.summary.clone()),
+        None => (String::new(), String::new()),
+    };
+    let what = if preview_only { "would go back" } else { "went back" };
+    printer.done(&answer, &format!("{what} to version {}: {summary}\n{changes}", found.version_number))
 }
 
 pub(super) async fn prune(client: &Client, printer: Printer, which: &PruneVersions) -> Result {

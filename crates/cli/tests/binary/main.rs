@@ -115,6 +115,57 @@ fn an_agents_key_is_printed_alone_and_administers_nothing() {
 }
 
 #[test]
+fn a_policy_is_tested_and_linted_without_a_server() {
+    let place = Place::new();
+    let limit = |amount: u32| {
+        format!(
+            "metadata: {{name: pay}}\ntools:\n  - name: pay\n    source: bank\n    conditions:\n      - expression: \
+             args.amount > {amount}\n        action: deny\n"
+        )
+    };
+    let policy = place.file("pay.yaml", &limit(200));
+    let tests = place.file(
+        "pay.test.yaml",
+        "cases:\n  - {call: bank/pay, args: {amount: 5}, expect: allow}\n  - {call: bank/pay, args: {amount: 900}, expect: deny}\n",
+    );
+    let junit = place.path("report.xml");
+    let tested = place.run(&["policy", "test", &policy, "--min-coverage", "100", "--junit", &junit]).succeeds();
+    assert!(tested.output.contains("2 passed, 0 failed; 1 of 1 rules and 2 of 2 sides"), "{}", tested.output);
+    assert!(fs::read_to_string(&junit).unwrap().contains("tests=\"2\" failures=\"0\""));
+
+    let wider = place.file("wider.yaml", &limit(5000));
+    let failed = place.run(&["policy", "test", &tests, "--policy", &wider, "--json"]);
+    assert_eq!(failed.code, 7, "{}", failed.errors);
+    assert_eq!(
+        failed.json()[0]["cases"][1]["failures"][0],
+        "expected `deny`, got `allow`: no rules matched (default allow)"
+    );
+    let few =
+        place.file("few.test.yaml", "policy: pay.yaml\ncases: [{call: bank/pay, args: {amount: 5}, expect: allow}]\n");
+    assert_eq!(place.run(&["policy", "test", &few, "--min-coverage", "90"]).code, 7);
+
+    let linted = place.run(&["policy", "lint", &wider, "--against", &policy]).succeeds();
+    assert!(linted.output.contains("warning [widening] `bank/pay` with {\"amount\":"), "{}", linted.output);
+    assert_eq!(place.run(&["policy", "lint", &wider, "--against", &policy, "--strict"]).code, 7);
+    place.run(&["policy", "lint", &policy, "--offline", "--strict"]).succeeds();
+}
+
+#[test]
+fn a_policy_is_replayed_against_a_server_and_an_export() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let policy = place.file("p.yaml", "metadata: {name: p}\ndefaults: {unknown_tools: deny}\n");
+    let live = place.run(&["policy", "replay", &policy, "--since", "1d", "--fail-on", "changed", "--json"]).succeeds();
+    assert_eq!(live.json()["calls"], 0);
+    let export = place.path("journal.jsonl");
+    place.run(&["audit", "export", "--payloads", "-o", &export]).succeeds();
+    server.stop();
+    let offline = place.run(&["policy", "replay", &policy, "--export", &export]).succeeds();
+    assert!(offline.output.contains("no recorded calls"), "{}", offline.output);
+    assert_eq!(place.run(&["policy", "replay", &policy, "--export", &policy]).code, 7);
+}
+
+#[test]
 fn a_policy_goes_in_and_comes_out() {
     let place = Place::new();
     let server = place.serve(&[]);

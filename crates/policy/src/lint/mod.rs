@@ -9,12 +9,52 @@ mod widening;
 mod witness;
 
 use preloop_types::{Timestamp, config::RuleAction};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     check::{self, Finding, Severity, ToolSchema},
     document::{Document, Problem, RuleEntry, Source, ToolEntry},
     engine::on_big_stack,
 };
+
+/// A finding, as programs are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linted {
+    /// Its kind, in one word: `conflict`, `shadowed`, `unreachable`, `never_matches`, `always_fails`,
+    /// `never_asked`, `widening`, `argument`, `unknown_tool`.
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    /// Where: `$.tools.0.conditions.1`.
+    pub path: String,
+    /// What.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Where in the text, from 1.
+    pub line: Option<usize>,
+    /// From 1, in characters.
+    pub column: Option<usize>,
+}
+
+impl From<Finding> for Linted {
+    fn from(finding: Finding) -> Self {
+        let Finding { code, severity, problem } = finding;
+        let severity = match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        Self {
+            code: code.to_owned(),
+            severity: severity.to_owned(),
+            path: problem.path,
+            message: problem.message,
+            help: problem.help,
+            line: problem.place.as_ref().map(|place| place.line),
+            column: problem.place.map(|place| place.column),
+        }
+    }
+}
 
 /// What a policy is linted against.
 #[derive(Debug, Clone, Copy, Default)]

@@ -9,13 +9,14 @@ use axum::{
 use futures::future::join_all;
 use http::{StatusCode, header};
 use preloop_api_types::policies::{
-    ApplyOptions, DiffOptions, ExportOptions, ListVersions, PolicyChange, PolicyDiff, PolicyError, PolicyImportResult,
-    PolicyText, PolicyUpload, PolicyVersion, PolicyVersions, PruneVersions, PrunedVersions, Rollback, RollbackResult,
-    ValidateOptions, Validation, VersionTag,
+    ApplyOptions, DiffOptions, ExportOptions, KeepVersion, LintFinding, LintOptions, ListVersions, PolicyChange,
+    PolicyDiff, PolicyError, PolicyImportResult, PolicyLint, PolicyReplay, PolicyText, PolicyUpload, PolicyVersion,
+    PolicyVersions, PruneVersions, PrunedVersions, ReplayOptions, Rollback, RollbackResult, ValidateOptions,
+    Validation, VersionTag,
 };
-use preloop_govern::config::{Applied, ApplyRequest, ConfigError, PolicyProblem};
-use preloop_policy::{diff::Diff, document};
-use preloop_types::Principal;
+use preloop_govern::config::{Applied, ApplyRequest, ConfigError, LintRequest, PolicyProblem, ReplayRequest};
+use preloop_policy::{diff::Diff, document, lint::Linted};
+use preloop_types::{Principal, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -24,7 +25,7 @@ use uuid::Uuid;
 use super::shape;
 use crate::{
     App,
-    caller::{Anyone, Caller, ManagePolicies, ViewPolicies},
+    caller::{Anyone, Caller, ManagePolicies, ViewAuditLogs, ViewPolicies},
     error::{ApiError, ApiResult},
     extract::{Id, Json, OptionalJson, Query, body, limit, parse},
     openapi::guarded,
@@ -36,9 +37,12 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(diff))
         .routes(guarded!(apply))
         .routes(guarded!(upload))
+        .routes(guarded!(lint))
+        .routes(guarded!(replay))
         .routes(guarded!(export))
         .routes(guarded!(schema))
         .routes(guarded!(versions))
+        .routes(guarded!(keep_version))
         .routes(guarded!(version))
         .routes(guarded!(rollback))
         .routes(guarded!(tag))
@@ -100,6 +104,43 @@ async fn upload(
     carry_out(&caller, options, sent).await
 }
 
+/// Says what is odd about a document: rules that never decide, rules in each other's way, calls that
+/// would get further than now.
+#[utoipa::path(post, path = "/api/v1/policies/lint", tag = "policies", params(LintOptions),
+    request_body(content((PolicyText = "application/json"), (String = "application/yaml"),
+        (PolicyUpload = "multipart/form-data"))),
+    responses((status = 200, body = PolicyLint)))]
+async fn lint(caller: Caller<ViewPolicies>, Query(options): Query<LintOptions>, sent: Sent) -> ApiResult<PolicyLint> {
+    let request = LintRequest {
+        against_active: sent.flag("against_active", options.against_active).unwrap_or(true),
+        prune: options.prune || sent.flag("prune", None).unwrap_or(false),
+        text: sent.text,
+    };
+    let findings = caller.config().lint_policy(caller.who(), request).await.map_err(unreadable)?;
+    Ok(axum::Json(PolicyLint { findings: findings.into_iter().map(finding).collect() }))
+}
+
+/// Decides recorded calls anew, as if a document were applied: which decisions would change, and who
+/// would have been asked. Nothing is written.
+#[utoipa::path(post, path = "/api/v1/policies/replay", tag = "policies", params(ReplayOptions),
+    request_body(content((PolicyText = "application/json"), (String = "application/yaml"),
+        (PolicyUpload = "multipart/form-data"))),
+    responses((status = 200, body = PolicyReplay)))]
+async fn replay(
+    caller: Caller<ViewAuditLogs>,
+    Query(options): Query<ReplayOptions>,
+    sent: Sent,
+) -> ApiResult<preloop_policy::replay::Report> {
+    let request = ReplayRequest {
+        prune: options.prune || sent.flag("prune", None).unwrap_or(false),
+        since: options.since.map(Timestamp::from),
+        until: options.until.map(Timestamp::from),
+        limit: u64::from(limit(options.limit, 100_000, 1_000_000)?),
+        text: sent.text,
+    };
+    Ok(axum::Json(caller.config().replay_policy(caller.who(), request).await.map_err(unreadable)?))
+}
+
 /// The account's configuration as a document. Applying it changes nothing; secrets are not part of it.
 #[utoipa::path(get, path = "/api/v1/policies/export", tag = "policies", params(ExportOptions),
     responses((status = 200, content((Value = "application/x-yaml"), (Value = "application/json")))))]
@@ -135,7 +176,26 @@ async fn versions(caller: Caller<ViewPolicies>, Query(query): Query<ListVersions
     let all = caller.config().policy_versions(caller.who()).await?;
     let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
     let page = all.into_iter().skip(query.offset.unwrap_or(0) as usize).take(limit);
-    Ok(axum::Json(PolicyVersions { versions: page.map(version_shown).collect(), total }))
+    let mut versions: Vec<PolicyVersion> = page.map(version_shown).collect();
+    if query.include_snapshots {
+        for version in &mut versions {
+            let whole = caller.config().policy_version(caller.who(), version.id).await?;
+            version.policy = Some(whole.yaml);
+        }
+    }
+    Ok(axum::Json(PolicyVersions { versions, total }))
+}
+
+/// Keeps the configuration as it is now as a version.
+#[utoipa::path(post, path = "/api/v1/policies/versions", tag = "policies",
+    request_body = KeepVersion, responses((status = 201, body = PolicyVersion)))]
+async fn keep_version(
+    caller: Caller<ManagePolicies>,
+    OptionalJson(body): OptionalJson<KeepVersion>,
+) -> Result<(StatusCode, axum::Json<PolicyVersion>), ApiError> {
+    let version = caller.config().keep_policy_version(caller.who(), body.description, body.tag).await?;
+    let policy = Some(version.yaml.clone());
+    Ok((StatusCode::CREATED, axum::Json(PolicyVersion { policy, ..version_shown(version) })))
 }
 
 /// One version with its document.
@@ -375,6 +435,19 @@ fn problem(problem: PolicyProblem) -> PolicyError {
     }
 }
 
+fn finding(finding: Linted) -> LintFinding {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    LintFinding {
+        code: finding.code,
+        severity: finding.severity,
+        path: finding.path,
+        message: finding.message,
+        help: finding.help,
+        line: finding.line.map(number),
+        column: finding.column.map(number),
+    }
+}
+
 fn diff_shown(diff: Diff) -> PolicyDiff {
     PolicyDiff {
         has_changes: !diff.changes.is_empty(),
@@ -399,6 +472,10 @@ fn version_shown(version: preloop_store::PolicyVersion) -> PolicyVersion {
         tag: version.tag,
         description: version.description,
         is_active: version.active,
+        mcp_servers_count: version.counts.servers,
+        policies_count: version.counts.workflows,
+        tools_count: version.counts.tools,
+        created_by_user_id: version.created_by.map(|id| id.0),
         created_at: shape::at(version.created_at),
         policy: None,
     }

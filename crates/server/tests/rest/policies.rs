@@ -3,7 +3,9 @@
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::app::App;
+use preloop_api_types::policies::{PolicyLint, PolicyReplay};
+
+use crate::{agent::Agent, app::App};
 
 const POLICY: &str = r#"
 version: "1.0"
@@ -235,5 +237,92 @@ async fn two_applies_at_once_end_in_one_of_them_whole() {
         let workflow = workflows.as_array().unwrap().iter().find(|workflow| workflow["name"] == winner).unwrap();
         assert_eq!(pay["approval_workflow_id"], workflow["id"]);
         assert_eq!(configs.as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_lint_names_rules_in_each_others_way_and_calls_that_would_get_further() {
+    let app = App::start().await;
+    app.add_mock().await;
+    app.owner.yaml("/api/v1/policies/apply", POLICY).await.ok();
+    let wider =
+        POLICY.replace("args.amount > 200", "args.amount > 500").replace("args.amount <= 20", "args.amount <= 600");
+    let found: PolicyLint = serde_json::from_value(app.owner.yaml("/api/v1/policies/lint", &wider).await.ok()).unwrap();
+    let of = |code: &str| found.findings.iter().filter(|finding| finding.code == code).count();
+    assert!(of("widening") >= 1, "{found:#?}");
+    let unchanged = app.owner.yaml("/api/v1/policies/lint", POLICY).await.ok();
+    assert_eq!(unchanged["findings"], json!([]));
+    let alone = app.owner.yaml("/api/v1/policies/lint?against_active=false", &wider).await.ok();
+    assert_eq!(alone["findings"], json!([]));
+    app.owner.yaml("/api/v1/policies/lint", "metadata: {name: x}\ntools: [{name: 5, conditions: 5}]").await.fails(400);
+}
+
+#[tokio::test]
+async fn recorded_calls_are_decided_anew() {
+    for app in App::each().await {
+        app.add_mock().await;
+        let person = app.agent().await;
+        let agent = Agent::with_key(&app, &person);
+        for amount in [5, 50, 5000] {
+            agent.call("pay", json!({"amount": amount}), &json!({})).await;
+        }
+        let replay = async |path: &str| {
+            let reply = app.owner.yaml(&format!("/api/v1/policies/replay{path}"), POLICY).await.ok();
+            serde_json::from_value::<PolicyReplay>(reply).unwrap()
+        };
+        let all = replay("").await;
+        assert_eq!((all.calls, all.unchanged, all.loosened, all.tightened), (3, 1, 0, 2), "{all:#?}");
+        let pay = &all.tools["mock/pay"];
+        assert_eq!((pay.before.allow, pay.after.allow, pay.after.require_approval, pay.after.deny), (3, 1, 1, 1));
+        assert_eq!((all.asked["two-eyes"].calls, all.asked["two-eyes"].newly), (1, 1));
+        let denied = all.changes.iter().find(|change| change.after == "deny").unwrap();
+        assert_eq!((denied.after_reason.as_str(), denied.rule), ("Above the agent limit", Some(2)));
+        // The newest only.
+        assert_eq!(replay("?limit=1").await.calls, 1);
+        assert_eq!(replay("?until=2020-01-01T00:00:00Z").await.calls, 0);
+        person.yaml("/api/v1/policies/replay", POLICY).await.fails(403);
+        assert_eq!(app.owner.get("/api/v1/tool-configurations").await.ok(), json!([]), "nothing is written");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_in_shadow_mode_is_on_record_and_stops_nothing() {
+    let app = App::start().await;
+    app.add_mock().await;
+    let shadow = POLICY
+        .replace("action: deny\n", "action: deny\n        shadow: true\n")
+        .replace("      - action: require_approval\n", "");
+    app.owner.yaml("/api/v1/policies/apply", &shadow).await.ok();
+    let exported = app.owner.get("/api/v1/policies/export").await.text;
+    assert!(exported.contains("shadow: true"), "{exported}");
+    let agent = Agent::of(&app).await;
+    let result = agent.call("pay", json!({"amount": 900, "justification": "rent"}), &json!({})).await;
+    assert_ne!(result["result"]["isError"], true, "{result}");
+    let intents = app.owner.get("/api/v1/audit-logs?kind=call.intent").await.ok();
+    let text = intents.to_string();
+    assert!(text.contains("\"shadows\":[{") && text.contains("args.amount > 200"), "{text}");
+}
+
+#[tokio::test]
+async fn the_configuration_is_kept_as_a_version_on_request() {
+    for app in App::each().await {
+        app.add_mock().await;
+        app.owner.yaml("/api/v1/policies/apply", POLICY).await.ok();
+        let versions = "/api/v1/policies/versions";
+        let kept = app.owner.post(versions, json!({"description": "before the audit", "tag": "audit"})).await.created();
+        assert_eq!(
+            (&kept["version_number"], &kept["tag"], &kept["is_active"]),
+            (&json!(2), &json!("audit"), &json!(true))
+        );
+        assert_eq!(
+            (&kept["mcp_servers_count"], &kept["policies_count"], &kept["tools_count"]),
+            (&json!(1), &json!(2), &json!(2))
+        );
+        assert!(kept["policy"].as_str().unwrap().contains("Above the agent limit"));
+        app.owner.post(versions, json!({"tag": "two words"})).await.fails(422);
+        let listed = app.owner.get(&format!("{versions}?include_snapshots=true")).await.ok();
+        assert_eq!(listed["total"], 2);
+        assert!(listed["versions"][1]["policy"].as_str().unwrap().contains("two-eyes"));
+        assert_eq!(listed["versions"][0]["created_by_user_id"], listed["versions"][1]["created_by_user_id"]);
     }
 }

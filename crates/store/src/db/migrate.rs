@@ -17,6 +17,7 @@ macro_rules! migrations {
             30 "0030_oauth",
             40 "0040_identity_providers",
             70 "0070_policy",
+            71 "0071_policy_counts",
         }
     };
     ($database:literal: $($number:literal $name:literal,)*) => {

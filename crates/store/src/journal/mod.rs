@@ -1,6 +1,7 @@
 //! The journal: every intent, outcome, decision and change, hash-chained per account and writer.
 
 mod chain;
+mod decided;
 mod entry;
 mod export;
 mod insert;
@@ -14,6 +15,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+pub use decided::{DecidedCall, DecidedPlace};
 pub(crate) use entry::Prepared;
 use preloop_types::{CallId, Entry, EntryKind, Hash, SessionId, Subject, Timestamp, WriterId};
 use serde_json::value::RawValue;

@@ -28,6 +28,37 @@ each_store! {
         assert!(view.verify_journal().await.unwrap().ok);
     }
 
+    async fn decided_calls_come_newest_first_with_their_arguments(store) {
+        let account = store.owner("ann").await.account;
+        let other = store.owner("bob").await.account;
+        for (account, kind, n) in [
+            (account, EntryKind::CallIntent, 1),
+            (account, EntryKind::CallOutcome, 2),
+            (account, EntryKind::CallRefused, 3),
+            (other, EntryKind::CallIntent, 4),
+            (account, EntryKind::ApprovalRequested, 5),
+        ] {
+            let payload = Some(format!("{{\"n\":{n}}}").into_bytes());
+            let entry = Entry { account, kind, call: Some(call()), subject: Subject::default(), body: raw("{}"), payload };
+            store.append(entry).await.unwrap();
+            store.clock().advance(Duration::from_secs(1));
+        }
+        let view = store.account(account);
+        let page = |after, limit| view.decided_calls(START, store.now(), after, limit);
+        let first = page(None, 2).await.unwrap();
+        let rest = page(first.last().map(|call| call.place), 2).await.unwrap();
+        let read: Vec<_> = first.iter().chain(&rest).map(|call| (call.kind, call.payload.clone().unwrap())).collect();
+        assert_eq!(
+            read,
+            [
+                (EntryKind::ApprovalRequested, b"{\"n\":5}".to_vec()),
+                (EntryKind::CallRefused, b"{\"n\":3}".to_vec()),
+                (EntryKind::CallIntent, b"{\"n\":1}".to_vec()),
+            ]
+        );
+        assert!(view.decided_calls(store.now(), store.now(), None, 9).await.unwrap().is_empty());
+    }
+
     async fn one_commit_carries_many_records(store) {
         let account = store.owner("ann").await.account;
         let before = store.journal_stats();

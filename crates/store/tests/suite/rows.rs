@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use preloop_store::{Error, Event, KeyRow, McpSession, NewKey, NewOwner, NewPolicyVersion, RecordFilter, each_store};
+use preloop_store::{
+    Error, Event, KeyRow, McpSession, NewKey, NewOwner, NewPolicyVersion, PolicyCounts, RecordFilter, each_store,
+};
 use preloop_types::{
     Agent, AgentId, Hash, KeyId, ModelPattern, RateLimit, RuleId, Scope, ToolConfigId, User, UserId, WorkflowId,
     config::{
@@ -259,7 +261,14 @@ each_store! {
             store.write(owner.account, move |tx| Box::pin(async move {
                 let active = true;
                 let created_by = Some(owner.user);
-                tx.insert_policy_version(&NewPolicyVersion { yaml, description: None, tag, active, created_by }).await
+                tx.insert_policy_version(&NewPolicyVersion {
+                    yaml,
+                    description: None,
+                    tag,
+                    active,
+                    created_by,
+                    counts: PolicyCounts { servers: 1, workflows: 2, tools: 3 },
+                }).await
             }))
         };
         let first = add("version: '1.0' # first", Some("good")).await.unwrap();
@@ -269,6 +278,7 @@ each_store! {
         let read = view.policy_version(first.id).await.unwrap().unwrap();
         assert_eq!((read.yaml.as_str(), read.active, read.tag), ("version: '1.0' # first", false, None));
         let listed = view.policy_versions().await.unwrap();
+        assert_eq!(listed[0].counts, PolicyCounts { servers: 1, workflows: 2, tools: 3 });
         assert_eq!(listed.iter().map(|v| (v.number, v.active, v.yaml.as_str())).collect::<Vec<_>>(), [(2, true, ""), (1, false, "")]);
     }
 

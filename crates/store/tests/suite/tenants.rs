@@ -73,6 +73,7 @@ async fn furnish(store: &TestStore, account: AccountId, user: UserId) -> Ids {
                     tag: None,
                     active: true,
                     created_by: None,
+                    counts: preloop_store::PolicyCounts::default(),
                 };
                 tx.insert_policy_version(&version).await.map(|version| version.id)
             })

@@ -5,7 +5,7 @@ use preloop_store::{NewPolicyVersion, Tx};
 use preloop_types::{ServerId, UserId, config::Server};
 use serde::Serialize;
 
-use super::{ApplyRequest, OwnedRows, keeps_default, problem};
+use super::{ApplyRequest, OwnedRows, keeps_default, problem, versions::counts};
 use crate::config::{
     ConfigError, ConfigOptions, Result, ServerChange, WorkflowChange,
     record::{Actor, What},
@@ -95,6 +95,7 @@ pub(super) async fn apply(
             tag: None,
             active: true,
             created_by: Some(user),
+            counts: counts(&after),
         };
         let version = tx.insert_policy_version(&version).await?;
         applied.version = Some(version.number);

@@ -2,11 +2,11 @@
 //! all, write it down, go back.
 
 mod apply;
+mod lint;
+mod replay;
+mod versions;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use preloop_policy::{
     check::{self, Finding, Severity, ToolSchema},
@@ -14,36 +14,20 @@ use preloop_policy::{
     document::{self, Document, Known, LookUp, Report},
     export::Rows,
 };
-use preloop_store::{PolicyVersion, Tx};
+use preloop_store::Tx;
 use preloop_types::{
     AccountId, Principal, Timestamp, User, UserId,
     config::{Defaults, Server, Tool, ToolConfig, Workflow},
 };
-use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
-use super::{
-    Config, ConfigError, PolicyProblem, Result, conditions,
-    record::{Actor, What},
-};
+use super::{Config, ConfigError, PolicyProblem, Result, conditions, record::Actor};
 pub use apply::Applied;
+pub use lint::LintRequest;
+pub use replay::ReplayRequest;
 
 /// Largest document, in bytes.
 const DOCUMENT_MAX: usize = 256 * 1024;
-
-/// Longest name of a version.
-const TAG_MAX: usize = 64;
-
-#[derive(Serialize)]
-struct Tagged {
-    tag: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Pruned {
-    versions: u64,
-}
 
 /// Which environment variables a policy document may read.
 #[derive(Debug, Clone, Default)]
@@ -148,114 +132,6 @@ impl Config {
         Ok(document)
     }
 
-    /// Every version, newest first, without its document.
-    pub async fn policy_versions(&self, who: &Principal) -> Result<Vec<PolicyVersion>> {
-        Ok(self.store.account(who.account).policy_versions().await?)
-    }
-
-    /// One version with its document.
-    pub async fn policy_version(&self, who: &Principal, id: Uuid) -> Result<PolicyVersion> {
-        let version = self.store.account(who.account).policy_version(id).await?;
-        version.ok_or(ConfigError::NotFound("policy version"))
-    }
-
-    /// Names a version; another one of that name loses it. `None` takes the name away.
-    pub async fn tag_policy_version(&self, who: &Principal, id: Uuid, tag: Option<String>) -> Result<PolicyVersion> {
-        let fits = |tag: &String| {
-            (1..=TAG_MAX).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
-        if tag.as_ref().is_some_and(|tag| !fits(tag)) {
-            let message = format!("is not 1 to {TAG_MAX} letters, digits, `.`, `_` or `-`");
-            return Err(ConfigError::invalid("tag", message));
-        }
-        let before = self.policy_version(who, id).await?;
-        let by = Actor::from(who);
-        let wanted = tag.clone();
-        self.change(who.account, move |tx| {
-            Box::pin(async move {
-                if !tx.tag_policy_version(id, wanted.as_deref()).await? {
-                    return Err(ConfigError::NotFound("policy version"));
-                }
-                let (old, new) = (Tagged { tag: before.tag }, Tagged { tag: wanted });
-                by.changed(tx, What::Policy, (id, &format!("version {}", before.number)), Some(&old), Some(&new));
-                Ok(())
-            })
-        })
-        .await?;
-        self.policy_version(who, id).await
-    }
-
-    /// Removes a version that is not in force.
-    pub async fn delete_policy_version(&self, who: &Principal, id: Uuid) -> Result<()> {
-        let version = self.policy_version(who, id).await?;
-        let in_force = || ConfigError::Refused("the version in force cannot be deleted".into());
-        if version.active {
-            return Err(in_force());
-        }
-        let by = Actor::from(who);
-        self.change(who.account, move |tx| {
-            Box::pin(async move {
-                if !tx.delete_policy_version(id).await? {
-                    return Err(in_force());
-                }
-                let old = Tagged { tag: version.tag };
-                by.changed(tx, What::Policy, (id, &format!("version {}", version.number)), Some(&old), None::<&Tagged>);
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Removes versions older than `older_than`, but not the one in force, the newest `keep`, and,
-    /// with `keep_tagged`, those with a name. How many.
-    pub async fn prune_policy_versions(
-        &self,
-        who: &Principal,
-        older_than: Duration,
-        keep: u32,
-        keep_tagged: bool,
-    ) -> Result<u64> {
-        let by = Actor::from(who);
-        self.change(who.account, move |tx| {
-            Box::pin(async move {
-                let before = Timestamp::from_micros(
-                    tx.now().micros().saturating_sub(i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX)),
-                );
-                let removed = tx.prune_policy_versions(before, keep, keep_tagged).await?;
-                if removed > 0 {
-                    let old = Pruned { versions: removed };
-                    by.changed(tx, What::Policy, (Uuid::nil(), "old versions"), Some(&old), None::<&Pruned>);
-                }
-                Ok(removed)
-            })
-        })
-        .await
-    }
-
-    /// Goes back to a version: what it does not name is removed, secrets stay as they are. With
-    /// `preview_only` nothing is written.
-    pub async fn rollback_policy(
-        &self,
-        who: &Principal,
-        id: Uuid,
-        preview_only: bool,
-    ) -> Result<(Diff, Option<Applied>)> {
-        let version = self.policy_version(who, id).await?;
-        let diff = self.diff_policy(who, &version.yaml, true).await?;
-        if preview_only {
-            return Ok((diff, None));
-        }
-        let request = ApplyRequest {
-            text: version.yaml,
-            prune: true,
-            skip_missing_servers: false,
-            description: Some(format!("back to version {}", version.number)),
-            ..ApplyRequest::default()
-        };
-        let applied = self.apply_policy(who, request).await?;
-        Ok((diff, Some(applied)))
-    }
-
     /// Reads a document away from the runtime's threads: conditions are compiled.
     async fn read(&self, text: &str, known: Option<Known>, tools: Vec<KnownTool>, resolve_env: bool) -> Result<Read> {
         if text.len() > DOCUMENT_MAX {
@@ -272,7 +148,7 @@ impl Config {
             let findings = report.document.as_ref().map(check).unwrap_or_default();
             Read { report, findings }
         });
-        reading.await.map_err(|_| ConfigError::Refused("the document could not be read".into()))
+        reading.await.map_err(|_| unread())
     }
 
     async fn tools(&self, account: AccountId, servers: &[Server]) -> Result<Vec<KnownTool>> {
@@ -294,6 +170,11 @@ impl Config {
             users: names(&store.users().await?),
         })
     }
+}
+
+/// Reading failed for a reason that is not the document's.
+fn unread() -> ConfigError {
+    ConfigError::Refused("the document could not be read".into())
 }
 
 /// A tool that a server of the account has.
