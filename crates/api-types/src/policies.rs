@@ -339,6 +339,40 @@ pub struct ReplayedCall {
     pub approvers: Vec<String>,
 }
 
+/// What to write a policy for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GeneratePolicy {
+    /// In a person's words.
+    pub prompt: String,
+    /// Show the model the configuration as it is, without secrets (true when absent).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_current_config: Option<bool>,
+}
+
+/// Which calls to write a policy for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct GeneratePolicyFromAudit {
+    /// Calls from then on: a time or a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_date: Option<String>,
+    /// Calls before then: a time, or a day that is included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_date: Option<String>,
+    /// Calls to use instead of those on record: a JSON array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_logs_json: Option<String>,
+}
+
+/// A policy that a model wrote. It is valid, and not applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GeneratedPolicy {
+    /// The document.
+    pub yaml: String,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+}
+
 /// Keeps the configuration as it is now as a version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]

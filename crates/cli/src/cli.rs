@@ -146,6 +146,8 @@ mod tests {
             "policy lint policy.yaml --against old.yaml --strict",
             "policy replay policy.yaml --since 7d --fail-on loosened",
             "policy replay - --export journal.jsonl",
+            "policy generate careful -o policy.yaml --no-context",
+            "policy generate --from-audit-logs --start-date 2026-11-01",
             "policy rollback v3 --preview",
             "policy keep --tag audited",
             "approvals list --status all",

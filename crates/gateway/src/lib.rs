@@ -15,6 +15,7 @@ mod failure;
 mod gateway;
 pub mod guard;
 pub mod models;
+mod ours;
 pub mod prices;
 mod pricing;
 pub mod providers;

@@ -32,7 +32,7 @@ pub use identify::IdentifyError;
 pub use model::{ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind};
 pub use notice::{Alert, ApprovalNotice, Channel, Recipient};
 pub use permit::Permit;
-pub use ports::{Executor, Observer};
+pub use ports::{Executor, Models, NoAnswer, Observer, Question, Reply};
 pub use refusal::{Refusal, RefusalKind};
 pub use sessions::{SessionRefused, SessionSignal, Sessions, VendorSession};
 pub use snapshot::{CatalogueTool, Snapshot};

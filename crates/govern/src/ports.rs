@@ -1,6 +1,6 @@
 //! What `govern` needs of the floors above it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use preloop_types::{CallOutcome, ModelCall, ModelOutcome, Principal, ToolCall};
@@ -28,3 +28,42 @@ pub trait Observer: Send + Sync {
     /// A model call was refused.
     fn model_refused(&self, who: &Principal, attempt: &ModelAttempt, refusal: &ModelRefusal);
 }
+
+/// Asks a model on behalf of one of our own parts: a model call like an agent's, decided, budgeted and
+/// recorded.
+#[async_trait]
+pub trait Models: Send + Sync {
+    /// Asks in `who`'s name and on `who`'s budgets.
+    async fn ask(&self, who: Arc<Principal>, question: Question) -> Result<Reply, NoAnswer>;
+}
+
+/// What a model is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Which part of ours asks, in one word: what the record calls the client.
+    pub part: &'static str,
+    /// The model's name; the account's default when absent.
+    pub model: Option<String>,
+    /// What the model is told of its task.
+    pub system: String,
+    /// What it is to work on.
+    pub text: String,
+    /// Longest answer.
+    pub output_tokens_max: u32,
+}
+
+/// What a model answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The answer.
+    pub text: String,
+    /// Who gave it, by its provider's name.
+    pub model: String,
+    /// Whether it ended by itself, not at the longest answer.
+    pub is_whole: bool,
+}
+
+/// Why there is no answer: refused, failed, broken off.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(pub String);

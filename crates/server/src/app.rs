@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use preloop_egress::{Egress, EgressOptions};
 use preloop_gateway::Gateway;
 use preloop_govern::{
-    Governor, GovernorOptions,
+    Governor, GovernorOptions, Models,
     config::{Config, ConfigOptions, EnvAllowList, MintedKey},
 };
 use preloop_identity::Identity;
@@ -33,6 +33,7 @@ struct Parts {
     identity: Identity,
     mcp: Mcp,
     gateway: Gateway,
+    models: Arc<dyn Models>,
     courier: Courier,
     telemetry: Arc<Telemetry>,
     throttle: Throttle,
@@ -95,6 +96,7 @@ impl App {
         let shutdown = CancellationToken::new();
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
         let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;
+        let own_models: Arc<dyn Models> = Arc::new(models::OwnModels(gateway.clone()));
         let telemetry = Telemetry::new(options.otlp.clone(), models::telemetry_name)?;
         governor.set_observer(telemetry.clone());
         let throttle = Throttle::default();
@@ -107,6 +109,7 @@ impl App {
             identity,
             mcp,
             gateway,
+            models: own_models,
             courier,
             telemetry,
             throttle,
@@ -150,6 +153,11 @@ impl App {
 
     pub(crate) fn gateway(&self) -> &Gateway {
         &self.0.gateway
+    }
+
+    /// Models for our own parts.
+    pub(crate) fn models(&self) -> &dyn Models {
+        &*self.0.models
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {

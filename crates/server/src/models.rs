@@ -1,8 +1,28 @@
-//! What configuration has to know of the model gateway.
+//! What the floors below have to know of the model gateway.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use preloop_egress::Egress;
-use preloop_gateway::providers::{self, ProviderError};
-use preloop_govern::config::{ConfigError, ModelCheck};
+use preloop_gateway::{
+    Gateway,
+    providers::{self, ProviderError},
+};
+use preloop_govern::{
+    Models, NoAnswer, Question, Reply,
+    config::{ConfigError, ModelCheck},
+};
+use preloop_types::Principal;
+
+/// Models for our own parts, through our own gateway.
+pub(crate) struct OwnModels(pub(crate) Gateway);
+
+#[async_trait]
+impl Models for OwnModels {
+    async fn ask(&self, who: Arc<Principal>, question: Question) -> Result<Reply, NoAnswer> {
+        self.0.ask(who, question).await
+    }
+}
 
 /// A model is saved only if its provider can work with it and requests may go where it says.
 pub(crate) fn check(egress: Egress) -> ModelCheck {

@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod mcp;
 pub(crate) mod models;
 pub(crate) mod policy;
+mod policy_generate;
 mod policy_lint;
 mod policy_replay;
 mod policy_test;

@@ -15,7 +15,7 @@ use preloop_api_types::policies::{
 use preloop_types::text::printable;
 use serde::Serialize;
 
-use super::{policy_lint, policy_replay, policy_test, policy_versions};
+use super::{policy_generate, policy_lint, policy_replay, policy_test, policy_versions};
 use crate::{
     cli::Global,
     client::Client,
@@ -47,6 +47,8 @@ pub(crate) enum Policy {
     Lint(policy_lint::Lint),
     /// Decide recorded calls anew: which decisions would change, and who would have been asked
     Replay(policy_replay::Replay),
+    /// Have the account's model write a policy, for you to read; nothing is applied
+    Generate(policy_generate::Generate),
     /// Say what applying a document would change
     Diff {
         #[command(flatten)]
@@ -190,6 +192,7 @@ pub(crate) async fn run(command: &Policy, global: &Global) -> Result {
         }
         Policy::Test(test) => policy_test::run(test, printer),
         Policy::Lint(lint) => policy_lint::run(lint, global, printer).await,
+        Policy::Generate(generate) => policy_generate::run(generate, global, printer).await,
         Policy::Replay(replay) => policy_replay::run(replay, global, printer).await,
         Policy::Keep { description, tag } => {
             let keep = KeepVersion { description: description.clone(), tag: tag.clone() };

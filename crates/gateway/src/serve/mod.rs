@@ -19,9 +19,9 @@ use preloop_dialects::{Dialect, error};
 use preloop_govern::IdentifyError;
 use preloop_types::{CallId, Permission, Principal};
 
-pub(crate) use route::{Ask, InPath};
+pub(crate) use route::{Ask, InPath, What};
 
-use crate::{Gateway, call::Received, failure::Failure, models, serve::route::What};
+use crate::{Gateway, call::Received, failure::Failure, models};
 
 /// Largest request body.
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -40,7 +40,7 @@ pub use keys::{MintedKey, NewAgent, NewApiKey};
 pub use model_check::ModelCheck;
 pub use model_settings::ModelSettingsChange;
 pub use models::ModelChange;
-pub use policies::{Applied, ApplyRequest, EnvAllowList, LintRequest, ReplayRequest};
+pub use policies::{Applied, ApplyRequest, EnvAllowList, GenerateFrom, Generated, LintRequest, ReplayRequest};
 pub use prices::PriceChange;
 pub use repair::{Pricer, Repair, RepairAsk};
 pub use rules::{NewRule, RuleChange, SavedRule};

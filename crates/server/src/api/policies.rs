@@ -9,12 +9,14 @@ use axum::{
 use futures::future::join_all;
 use http::{StatusCode, header};
 use preloop_api_types::policies::{
-    ApplyOptions, DiffOptions, ExportOptions, KeepVersion, LintFinding, LintOptions, ListVersions, PolicyChange,
-    PolicyDiff, PolicyError, PolicyImportResult, PolicyLint, PolicyReplay, PolicyText, PolicyUpload, PolicyVersion,
-    PolicyVersions, PruneVersions, PrunedVersions, ReplayOptions, Rollback, RollbackResult, ValidateOptions,
-    Validation, VersionTag,
+    ApplyOptions, DiffOptions, ExportOptions, GeneratePolicy, GeneratePolicyFromAudit, GeneratedPolicy, KeepVersion,
+    LintFinding, LintOptions, ListVersions, PolicyChange, PolicyDiff, PolicyError, PolicyImportResult, PolicyLint,
+    PolicyReplay, PolicyText, PolicyUpload, PolicyVersion, PolicyVersions, PruneVersions, PrunedVersions,
+    ReplayOptions, Rollback, RollbackResult, ValidateOptions, Validation, VersionTag,
 };
-use preloop_govern::config::{Applied, ApplyRequest, ConfigError, LintRequest, PolicyProblem, ReplayRequest};
+use preloop_govern::config::{
+    Applied, ApplyRequest, ConfigError, GenerateFrom, Generated, LintRequest, PolicyProblem, ReplayRequest,
+};
 use preloop_policy::{diff::Diff, document, lint::Linted};
 use preloop_types::{Principal, Timestamp};
 use serde::Deserialize;
@@ -39,6 +41,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(upload))
         .routes(guarded!(lint))
         .routes(guarded!(replay))
+        .routes(guarded!(generate))
+        .routes(guarded!(generate_from_audit))
         .routes(guarded!(export))
         .routes(guarded!(schema))
         .routes(guarded!(versions))
@@ -139,6 +143,45 @@ async fn replay(
         text: sent.text,
     };
     Ok(axum::Json(caller.config().replay_policy(caller.who(), request).await.map_err(unreadable)?))
+}
+
+/// Has the account's model write a policy. It is valid, and not applied.
+#[utoipa::path(post, path = "/api/v1/policies/generate", tag = "policies",
+    request_body = GeneratePolicy, responses((status = 200, body = GeneratedPolicy)))]
+async fn generate(caller: Caller<ManagePolicies>, Json(body): Json<GeneratePolicy>) -> ApiResult<GeneratedPolicy> {
+    let with_current = body.include_current_config.unwrap_or(true);
+    written(&caller, GenerateFrom::Prompt { text: body.prompt, with_current }).await
+}
+
+/// Has the account's model write a policy that fits recorded calls. It is valid, and not applied.
+#[utoipa::path(post, path = "/api/v1/policies/generate-from-audit", tag = "policies",
+    request_body = GeneratePolicyFromAudit, responses((status = 200, body = GeneratedPolicy)))]
+async fn generate_from_audit(
+    caller: Caller<ManagePolicies>,
+    OptionalJson(body): OptionalJson<GeneratePolicyFromAudit>,
+) -> ApiResult<GeneratedPolicy> {
+    let from = match body.audit_logs_json {
+        Some(json) => GenerateFrom::Calls(json),
+        None => GenerateFrom::Recorded {
+            since: body.start_date.map(|text| day("start_date", &text, 0)).transpose()?,
+            until: body.end_date.map(|text| day("end_date", &text, 1)).transpose()?,
+        },
+    };
+    written(&caller, from).await
+}
+
+async fn written(caller: &Caller<ManagePolicies>, from: GenerateFrom) -> ApiResult<GeneratedPolicy> {
+    let Generated { yaml, warnings } = caller.config().generate_policy(caller.models(), caller.who(), from).await?;
+    Ok(axum::Json(GeneratedPolicy { yaml, warnings }))
+}
+
+/// A time, or the start of a day so many days later.
+fn day(field: &str, text: &str, later: i64) -> Result<Timestamp, ApiError> {
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let read = |text: String| serde_json::from_value::<Timestamp>(Value::String(text)).ok();
+    let of_day = || read(format!("{text}T00:00:00Z")).map(|at| at.micros() + later * DAY_MICROS);
+    let found = read(text.to_owned()).or_else(|| of_day().map(Timestamp::from_micros));
+    found.ok_or_else(|| ApiError::bad_request(format!("`{field}` is neither a time nor a day: `{text}`")))
 }
 
 /// The account's configuration as a document. Applying it changes nothing; secrets are not part of it.

@@ -2,6 +2,7 @@
 //! all, write it down, go back.
 
 mod apply;
+mod generate;
 mod lint;
 mod replay;
 mod versions;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 use super::{Config, ConfigError, PolicyProblem, Result, conditions, record::Actor};
 pub use apply::Applied;
+pub use generate::{GenerateFrom, Generated};
 pub use lint::LintRequest;
 pub use replay::ReplayRequest;
 
