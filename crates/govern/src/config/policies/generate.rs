@@ -13,7 +13,7 @@ use preloop_types::{Principal, Timestamp};
 use super::{Config, ConfigError, LintRequest, OwnedRows, PolicyProblem, Result};
 use crate::{Models, Question};
 
-pub use observed::Observed;
+use observed::Observed;
 
 /// Longest document a model may write.
 const OUTPUT_TOKENS_MAX: u32 = 8_192;

@@ -22,7 +22,7 @@ const SAMPLE_CHARS_MAX: usize = 80;
 
 /// Calls, tool by tool.
 #[derive(Debug, Clone, Default)]
-pub struct Observed {
+pub(super) struct Observed {
     tools: BTreeMap<String, Tool>,
 }
 
@@ -72,7 +72,7 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
 
 impl Observed {
     /// Reads a JSON array of calls: objects that name a tool and its arguments, as audit logs do.
-    pub fn read(json: &str) -> Result<Self> {
+    pub(super) fn read(json: &str) -> Result<Self> {
         let wrong = || ConfigError::invalid("audit_logs_json", "is not a JSON array of calls".to_owned());
         let items: Vec<Value> = serde_json::from_str(json).map_err(|_| wrong())?;
         let mut observed = Self::default();
