@@ -3,10 +3,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use preloop_store::{Event, Store};
+use preloop_store::{Event, LedgerLine, Store};
 use preloop_types::{
-    AccountId, Audience, CallId, Decision, DecisionSource, EntryKind, Permission, Principal, Timestamp, ToolCall,
-    Verdict, WorkflowId, WriterId,
+    AccountId, Audience, CallId, Decision, DecisionSource, Entry, EntryKind, EventType, Permission, Principal,
+    Timestamp, ToolCall, Verdict, WorkflowId, WriterId,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -206,12 +206,34 @@ impl Governor {
         refusal: Refusal,
         decision: Option<(&Decision, u64)>,
     ) -> Refusal {
-        let refusal = match self.store().append(records::refused(who, call, &refusal, decision)).await {
-            Ok(_) => refusal,
-            Err(error) => unavailable(call.id, &error.into()),
-        };
+        let refusal =
+            match self.write_refusal(records::refused(who, call, &refusal, decision), LedgerLine::default()).await {
+                Ok(()) => refusal,
+                Err(error) => unavailable(call.id, &error),
+            };
         self.0.observe(|observer| observer.tool_refused(who, call, &refusal));
         refusal
+    }
+
+    /// Writes down that a call was refused. Where an event webhook wants to know of it, it is told by the
+    /// same transaction; everywhere else the record shares the next commit with others.
+    pub(crate) async fn write_refusal(&self, record: Entry, line: LedgerLine) -> Result<()> {
+        let account = record.account;
+        let told = match EventType::of(&record) {
+            Some(event) => self.snapshot(account).await?.tells.contains(&event),
+            None => false,
+        };
+        if told {
+            let recorded = self.store().write(account, move |tx| {
+                Box::pin(async move {
+                    tx.record_with(record, line);
+                    Ok(())
+                })
+            });
+            return Ok(recorded.await?);
+        }
+        self.store().append_with(record, line).await?;
+        Ok(())
     }
 
     /// Keeps memory in step with the store, wakes waiters, carries out approved calls nobody waits
@@ -267,7 +289,7 @@ impl Governor {
                 });
             }
             Event::BudgetWanted { account, id } => self.0.budgets.give_back(self, account, id),
-            Event::BudgetReached { .. } => {}
+            Event::BudgetReached { .. } | Event::OutboxFilled => {}
             Event::SessionEnded { account, id } => self.0.sessions.ended(account, id),
             Event::Resync => {
                 self.0.sessions.forget_all();

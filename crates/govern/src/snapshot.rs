@@ -3,7 +3,7 @@
 mod models;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,8 +14,8 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput};
 use preloop_store::Store;
 use preloop_types::{
-    AccountId, Budget, Decision, Hash, Model, Permission, PriceOverride, Principal, ServerId, Team, TeamId, Timestamp,
-    ToolCall, ToolRef, User, UserId, WorkflowId,
+    AccountId, Budget, Decision, EventType, Hash, Model, Permission, PriceOverride, Principal, ServerId, Team, TeamId,
+    Timestamp, ToolCall, ToolRef, User, UserId, WorkflowId,
     config::{
         AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
         ToolConfig, Workflow,
@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub budgets: Vec<Arc<Budget>>,
     /// What holds for all model traffic.
     pub model_settings: AccountModelSettings,
+    /// What event webhooks are told of.
+    pub tells: HashSet<EventType>,
 }
 
 /// A tool with its server and the name the policy knows it by.
@@ -128,6 +130,8 @@ impl Snapshot {
         let price_overrides = rows.price_overrides().await?;
         let budgets = rows.budgets().await?;
         let model_settings = rows.model_settings().await?;
+        let endpoints = rows.event_endpoints().await?;
+        let tells = EventType::catalogue().filter(|event| endpoints.iter().any(|to| to.wants(*event))).collect();
         let of_models = (&models, &price_overrides, &budgets, &model_settings);
         let version = version(&servers, &tools, &(&configs, &workflows, &defaults, &governance, of_models));
         let ruleset = Ruleset::compile(&RulesetInput {
@@ -164,6 +168,7 @@ impl Snapshot {
             price_overrides,
             budgets: budgets.into_iter().map(Arc::new).collect(),
             model_settings,
+            tells,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Mails about signing in. They go through the outbox, in the transaction that gives the reason for them.
 
-use preloop_govern::{Alert, Channel};
-use preloop_store::{NewDelivery, Tx};
+use preloop_govern::{Alert, Message, Notice, Recipient};
+use preloop_store::Tx;
 
 /// A mail to one person.
 pub(crate) struct Mail {
@@ -14,10 +14,7 @@ pub(crate) struct Mail {
 /// Puts a mail in the outbox.
 pub(crate) async fn send(tx: &mut Tx<'_>, mail: Mail) -> preloop_store::Result<()> {
     let Mail { address, name, subject, text } = mail;
-    let alert = Alert { subject, text, address: address.clone(), name };
-    // A map of strings always serialises.
-    let payload = serde_json::to_vec(&alert).unwrap_or_default();
-    let (channel, next_at) = (Channel::Email.as_str().to_owned(), tx.now());
-    tx.enqueue(&NewDelivery { channel, recipient: address, approval: None, payload, next_at }).await?;
+    let notice = Notice { to: Recipient::email(address, name), what: Message::Alert(Alert { subject, text }) };
+    tx.enqueue(&notice.delivery(tx.now())).await?;
     Ok(())
 }

@@ -1,20 +1,39 @@
+use preloop_types::Timestamp;
+
 /// Why a notice did not go out.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{reason}")]
 pub struct SendError {
     /// For people; holds no secret.
     pub reason: String,
-    /// Whether another attempt could end otherwise.
-    pub retryable: bool,
+    /// What becomes of it.
+    pub then: Then,
+}
+
+/// What becomes of a notice that did not go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Another attempt could end otherwise.
+    Again,
+    /// No attempt will.
+    Never,
+    /// The device is gone for good and is forgotten. Said only by whoever would know.
+    Gone,
+    /// It was not tried: not before then.
+    NotBefore(Timestamp),
 }
 
 impl SendError {
     pub(crate) fn permanent(reason: String) -> Self {
-        Self { reason, retryable: false }
+        Self { reason, then: Then::Never }
     }
 
     pub(crate) fn temporary(reason: String) -> Self {
-        Self { reason, retryable: true }
+        Self { reason, then: Then::Again }
+    }
+
+    pub(crate) fn gone(reason: String) -> Self {
+        Self { reason, then: Then::Gone }
     }
 }
 
@@ -28,6 +47,9 @@ pub enum SettingsError {
     #[error("the SMTP server's settings: {0}")]
     Smtp(#[from] lettre::transport::smtp::Error),
     /// The system's certificates cannot be read.
-    #[error("no HTTP client for webhooks: {0}")]
+    #[error("no HTTP client for notices: {0}")]
     Http(#[from] reqwest::Error),
+    /// The instance key gives no key for Web Push.
+    #[error("no key for Web Push could be derived from the instance key")]
+    WebPush,
 }

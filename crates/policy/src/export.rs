@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use preloop_types::{
-    ServerId, Timestamp, UserId, WorkflowId,
+    SealedChannel, ServerId, Timestamp, UserId, WorkflowId,
     config::{
         AccessRule, Auth, Channels, Defaults, Server, ServerSettings, ToolConfig, ToolSource, Transport, Workflow,
     },
@@ -254,6 +254,10 @@ fn channels(channels: &Channels) -> Option<JsonObject> {
         }
         object.insert("webhook".to_owned(), shown);
     }
+    for (name, fields) in &channels.sealed {
+        let shown: BTreeMap<_, _> = fields.iter().map(|field| (field, redacted())).collect();
+        object.insert(name.clone(), json!(shown));
+    }
     if !channels.email.is_empty() {
         object.insert("email".to_owned(), json!(channels.email));
     }
@@ -273,6 +277,11 @@ impl WorkflowEntry {
             .and_then(Value::as_object_mut)
         {
             headers.values_mut().for_each(|value| *value = redacted());
+        }
+        for (name, fields) in channels.as_mut().and_then(Value::as_object_mut).into_iter().flatten() {
+            if let Some(fields) = fields.as_object_mut().filter(|_| SealedChannel::named(name).is_some()) {
+                fields.values_mut().for_each(|value| *value = redacted());
+            }
         }
         json!({
             "name": self.name, "description": self.description, "timeout_seconds": self.timeout_seconds,

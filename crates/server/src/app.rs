@@ -9,7 +9,7 @@ use preloop_govern::{
     config::{Config, ConfigOptions, EnvAllowList, MintedKey},
 };
 use preloop_identity::Identity;
-use preloop_notify::Courier;
+use preloop_notify::{ChatDesk, Courier, PushRelay, SettingsError, WebPushKeys};
 use preloop_store::{Keys, NewKey, NewOwner, Store, StoreOptions};
 use preloop_telemetry::Telemetry;
 use preloop_types::{AccountId, Scope};
@@ -35,6 +35,9 @@ struct Parts {
     gateway: Gateway,
     models: Arc<dyn Models>,
     courier: Courier,
+    chat: ChatDesk,
+    push_relay: Option<PushRelay>,
+    web_push: WebPushKeys,
     telemetry: Arc<Telemetry>,
     throttle: Throttle,
     shutdown: CancellationToken,
@@ -90,9 +93,19 @@ impl App {
                 password_cost: options.password_cost.clone(),
             },
         );
-        let channels = preloop_notify::Settings { smtp: options.smtp.clone() };
-        let courier = Courier::new(store.clone(), &egress, &channels);
-        let courier = courier.map_err(|error| ServeError::Notify(error.to_string()))?;
+        let unusable = |error: SettingsError| ServeError::Notify(error.to_string());
+        let web_push = WebPushKeys::derive(options.instance_key.expose_secret().as_bytes()).map_err(unusable)?;
+        let channels = preloop_notify::Settings {
+            smtp: options.smtp.clone(),
+            chat: options.chat.clone(),
+            push_proxy: options.push_proxy.clone(),
+            web_push: Some(web_push.clone()),
+            public_url: public_url.as_str().trim_end_matches('/').to_owned(),
+        };
+        let courier = Courier::new(store.clone(), &egress, &channels).map_err(unusable)?;
+        let chat = ChatDesk::new(governor.clone(), &egress, options.chat.clone()).map_err(unusable)?;
+        let relay = options.push_proxy.clone().map(|proxy| PushRelay::open(&egress, proxy));
+        let push_relay = relay.transpose().map_err(unusable)?;
         let shutdown = CancellationToken::new();
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
         let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;
@@ -111,6 +124,9 @@ impl App {
             gateway,
             models: own_models,
             courier,
+            chat,
+            push_relay,
+            web_push,
             telemetry,
             throttle,
             shutdown,
@@ -158,6 +174,21 @@ impl App {
     /// Models for our own parts.
     pub(crate) fn models(&self) -> &dyn Models {
         &*self.0.models
+    }
+
+    /// Takes clicks in chats.
+    pub(crate) fn chat(&self) -> &ChatDesk {
+        &self.0.chat
+    }
+
+    /// Hands messages to phones, where there is something that does.
+    pub(crate) fn push_relay(&self) -> Option<&PushRelay> {
+        self.0.push_relay.as_ref()
+    }
+
+    /// Who sends to browsers.
+    pub(crate) fn web_push(&self) -> &WebPushKeys {
+        &self.0.web_push
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {

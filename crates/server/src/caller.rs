@@ -48,7 +48,7 @@ impl Access {
             Access::Anyone => Ok(()),
             // An agent's credential may hold `view_tools` towards MCP; the REST API shows rules and
             // approvals, which are its keepers' business.
-            Access::Permission(permission) if who.is_person() && who.may(permission) => Ok(()),
+            Access::Permission(permission) if (who.is_person() || who.is_device()) && who.may(permission) => Ok(()),
             Access::Permission(permission) => {
                 forbidden(format!("Insufficient permissions. Required: {}", permission.name()))
             }
@@ -159,9 +159,13 @@ async fn identify(parts: &Parts, app: &App) -> Result<Arc<Principal>, ApiError> 
     })
 }
 
-/// The credential in `Authorization: Bearer …`.
+/// The credential in `Authorization: Bearer …`, or in `X-API-Key`, as push relays are used to it.
 fn bearer(parts: &Parts) -> Option<&str> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+        let key = parts.headers.get("x-api-key")?.to_str().ok()?.trim();
+        return Some(key).filter(|key| !key.is_empty());
+    };
+    let value = value.to_str().ok()?;
     let (scheme, credential) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim()).filter(|credential| !credential.is_empty())
 }

@@ -2,7 +2,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
 use preloop_identity::PasswordCost;
-use preloop_notify::SmtpSettings;
+use preloop_notify::{ChatSettings, PushProxySettings, SmtpSettings};
 use preloop_store::{Clock, SystemClock};
 use preloop_telemetry::OtlpOptions;
 use preloop_types::WriterId;
@@ -49,6 +49,10 @@ pub struct ServerOptions {
     pub registration: bool,
     /// How much work a password's hash is.
     pub password_cost: PasswordCost,
+    /// Chats whose buttons and people can be told.
+    pub chat: ChatSettings,
+    /// Hands messages to phones.
+    pub push_proxy: Option<PushProxySettings>,
     /// Who the first account belongs to.
     pub owner: FirstOwner,
     /// Where the time comes from.
@@ -87,6 +91,8 @@ impl ServerOptions {
             smtp: None,
             registration: false,
             password_cost: PasswordCost::STANDARD,
+            chat: ChatSettings::default(),
+            push_proxy: None,
             owner: FirstOwner { username: "owner".to_owned(), email: None, key: None },
             clock: Arc::new(SystemClock),
         }

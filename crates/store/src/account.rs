@@ -1,18 +1,19 @@
 use std::collections::BTreeMap;
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, GrantId, Hash, IdentityProvider, KeyId, Model, ModelId, OneTimePurpose,
-    PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId, Timestamp, ToolConfigId,
-    ToolId, User, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, BypassId, EndpointId, GrantId, Hash, IdentityProvider, KeyId, Model,
+    ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId,
+    Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, DecidedCall, DecidedPlace, Error, Finding, FoundKey, Grant, GrantedRole, KeyRow,
-    OAuthCode, Passkey, PolicyVersion, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner,
-    SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
+    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall, DecidedPlace,
+    Device, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, KeyRow, OAuthCode, Passkey, PolicyVersion,
+    Preferences, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion,
+    Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,
@@ -119,6 +120,28 @@ reads! {
     workflows() -> Vec<Workflow>;
     /// One workflow, deleted or not.
     workflow(id: WorkflowId) -> Option<Workflow>;
+    /// What a person wants to be told by.
+    preferences(user: UserId) -> Preferences;
+    /// What people want to be told by, of those who ever said so.
+    all_preferences() -> Vec<(UserId, Preferences)>;
+    /// The devices of one person, or of everybody, oldest first.
+    devices(user: Option<UserId>) -> Vec<Device>;
+    /// Who people are in chats; of one person, or of everybody.
+    chat_links(user: Option<UserId>) -> Vec<ChatLink>;
+    /// Who somebody in a chat is here.
+    chat_link(provider: String, team: String, chat_user: String) -> Option<ChatLink>;
+    /// Bypasses that hold at `now`, oldest first.
+    active_bypasses(now: Timestamp) -> Vec<Bypass>;
+    /// One bypass, over or not.
+    bypass(id: BypassId) -> Option<Bypass>;
+    /// Every event webhook, oldest first.
+    event_endpoints() -> Vec<EventEndpoint>;
+    /// One event webhook.
+    event_endpoint(id: EndpointId) -> Option<EventEndpoint>;
+    /// The key that signs what an event webhook is told.
+    event_endpoint_secret(id: EndpointId) -> Option<SecretString>;
+    /// Events that no attempt could deliver, newest first.
+    dead_letters(skip: u32, limit: u32) -> Vec<DeadLetter>;
     /// Every person.
     users() -> Vec<User>;
     /// One person.

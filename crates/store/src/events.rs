@@ -35,6 +35,8 @@ pub enum Event {
         /// Which.
         id: SessionId,
     },
+    /// Something that is no request waits in the outbox.
+    OutboxFilled,
     /// Messages of other nodes may have been lost: read again whatever you hold or wait for. Treat
     /// a lagged receiver the same way.
     Resync,
@@ -53,6 +55,7 @@ impl Event {
             Event::BudgetWanted { account, id } => format!("{from} budget_wanted {account} {id}"),
             Event::BudgetReached { account, id } => format!("{from} budget_reached {account} {id}"),
             Event::SessionEnded { account, id } => format!("{from} session_ended {account} {id}"),
+            Event::OutboxFilled => format!("{from} outbox"),
             Event::Resync => format!("{from} resync"),
         }
     }
@@ -66,6 +69,9 @@ impl Event {
         }
         let mut read = || {
             let word = words.next()?;
+            if word == "outbox" {
+                return Some(Event::OutboxFilled);
+            }
             let account = words.next()?.parse().ok()?;
             match word {
                 "config" => Some(Event::ConfigChanged(account)),

@@ -11,9 +11,13 @@ pub mod approvals;
 mod background;
 mod bootstrap;
 mod budgets;
+mod bypasses;
+mod chat;
 mod clock;
 mod db;
+mod devices;
 mod error;
+mod event_webhooks;
 mod events;
 mod factors;
 mod grants;
@@ -53,8 +57,12 @@ pub use approvals::{
     Requester, TokenGrant, VoteCast, VoteOutcome, Voter,
 };
 pub use bootstrap::{NewKey, NewOwner, Owner};
+pub use bypasses::Bypass;
+pub use chat::ChatLink;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use devices::{DEVICE_CODE_TTL, Device, Preferences};
 pub use error::{Error, Result};
+pub use event_webhooks::{DeadLetter, EVENT_CHANNEL, EventEndpoint};
 pub use events::Event;
 pub use factors::{Passkey, Totp};
 pub use grants::{Grant, Refreshed};

@@ -50,9 +50,21 @@ impl<'c> Tx<'c> {
         self.emit(Event::KeysChanged(self.account()));
     }
 
+    /// Puts into the outbox what event webhooks are told of what this work recorded.
+    async fn tell_of_entries(&mut self) -> Result<()> {
+        if self.account() == INSTANCE || self.entries.is_empty() {
+            return Ok(());
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let told = self.tell_events(&entries.iter().map(|(entry, _)| entry).collect::<Vec<_>>()).await;
+        self.entries = entries;
+        told
+    }
+
     /// What the work wants recorded, ready to be chained, and told.
     pub(crate) async fn into_effects(mut self) -> Result<(Vec<Prepared>, Vec<Event>)> {
         let account = self.account();
+        self.tell_of_entries().await?;
         let mut prepared = Vec::with_capacity(self.entries.len());
         for (entry, line) in std::mem::take(&mut self.entries) {
             if account != INSTANCE && entry.account != account {

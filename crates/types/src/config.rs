@@ -459,6 +459,10 @@ pub struct Channels {
     /// the signing key is `webhook.secret`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookChannel>,
+    /// Channels of [`crate::SEALED_CHANNELS`] by name, and which of their fields are set; the values are
+    /// secrets of the workflow, under `<channel>.<field>`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<String, Vec<String>>,
     /// E-mail addresses told besides the approvers'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub email: Vec<String>,

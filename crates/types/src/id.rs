@@ -88,6 +88,12 @@ ids! {
     BudgetId
     /// An identity provider.
     ProviderId
+    /// A phone, browser or topic that one person's notices go to.
+    DeviceId
+    /// An event webhook.
+    EndpointId
+    /// A time in which one person is not told, or not asked.
+    BypassId
     /// A process that appends to the journal.
     WriterId
 }

@@ -10,9 +10,11 @@ mod audience;
 mod budget;
 mod call;
 mod canonical;
+mod channel;
 pub mod config;
 mod decision;
 mod entry;
+mod event_type;
 mod guardrail;
 mod hash;
 mod id;
@@ -34,13 +36,16 @@ pub use audience::Audience;
 pub use budget::{Budget, BudgetAlerts, BudgetSubject, BudgetUnit, Period, Window};
 pub use call::{CallOutcome, OutcomeStatus, PROMPTS_GET, RESOURCES_READ, ToolCall, ToolRef};
 pub use canonical::{CanonicalError, canonical_json, unambiguous};
+pub use channel::{SEALED_CHANNELS, SealedChannel};
 pub use decision::{Decision, DecisionSource, RuleRef, Shadow, Verdict};
 pub use entry::{Entry, EntryKind, Subject};
+pub use event_type::EventType;
 pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, BudgetId, CallId, ChangeId, GrantId, IdError, KeyId, ModelId, PasskeyId, PriceId,
-    ProviderId, RuleId, ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DeviceId, EndpointId, GrantId, IdError,
+    KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId,
+    WorkflowId, WriterId,
 };
 pub use identity_provider::{GroupMapping, IdentityProvider, ProviderKind};
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};

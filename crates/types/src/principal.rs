@@ -46,6 +46,11 @@ impl Principal {
         self.has_scope(Scope::Admin) && self.agent.is_none() && self.session.is_none()
     }
 
+    /// Whether a person's device acts, which sees requests and decides them.
+    pub fn is_device(&self) -> bool {
+        self.has_scope(Scope::Approvals) && self.agent.is_none() && self.session.is_none()
+    }
+
     /// Whether the credential may do what `permission` names: its person's roles allow it, and it was
     /// made for that. An agent's credential never administers.
     pub fn may(&self, permission: Permission) -> bool {
@@ -54,6 +59,7 @@ impl Principal {
                 Permission::ExecuteTools => self.has_scope(Scope::McpWrite),
                 Permission::ViewTools => self.has_scope(Scope::McpRead),
                 Permission::InvokeModels => self.has_scope(Scope::GatewayInvoke),
+                Permission::ViewApprovals | Permission::DecideApprovals => self.is_device(),
                 _ => false,
             };
         carries && self.permissions.contains(permission)
@@ -100,6 +106,12 @@ pub enum Scope {
     /// Everything the key's owner may do. Never given to an agent.
     #[serde(rename = "admin")]
     Admin,
+    /// See requests for a decision, and decide them: a person's phone, and nothing else.
+    #[serde(rename = "approvals")]
+    Approvals,
+    /// Hand push messages to this instance's push relay, and nothing else.
+    #[serde(rename = "push_proxy")]
+    PushProxy,
 }
 
 impl Scope {
@@ -113,12 +125,15 @@ impl Scope {
             Scope::McpWrite => "mcp:write",
             Scope::GatewayInvoke => "gateway:invoke",
             Scope::Admin => "admin",
+            Scope::Approvals => "approvals",
+            Scope::PushProxy => "push_proxy",
         }
     }
 
     /// Reads the spelling of [`Scope::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        let all = [Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke, Scope::Admin];
+        let all =
+            [Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke, Scope::Admin, Scope::Approvals, Scope::PushProxy];
         all.into_iter().find(|scope| scope.as_str() == text)
     }
 }

@@ -10,7 +10,10 @@ use anyhow::Context;
 use clap::{Args, CommandFactory, ValueEnum};
 use etcetera::BaseStrategy;
 use ipnet::IpNet;
-use preloop_server::{FirstOwner, OtlpOptions, Server, ServerOptions, SmtpSettings};
+use preloop_server::{
+    ChatSettings, FirstOwner, MattermostSettings, OtlpOptions, PushProxySettings, Server, ServerOptions, SlackSettings,
+    SmtpSettings,
+};
 use preloop_store::{Clock, SystemClock};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -29,13 +32,23 @@ use crate::{
 };
 
 /// Read from the environment only: a command line can be read by others.
-const SECRETS: [&str; 4] = ["SECRET_KEY", "PRELOOP_BOOTSTRAP_KEY", "PRELOOP_METRICS_TOKEN", "SMTP_PASSWORD"];
+const SECRETS: [&str; 9] = [
+    "SECRET_KEY",
+    "PRELOOP_BOOTSTRAP_KEY",
+    "PRELOOP_METRICS_TOKEN",
+    "SMTP_PASSWORD",
+    "SLACK_SIGNING_SECRET",
+    "SLACK_BOT_TOKEN",
+    "MATTERMOST_ACTION_SECRET",
+    "MATTERMOST_BOT_TOKEN",
+    "PUSH_PROXY_API_KEY",
+];
 
 /// Read by the programs around this one.
 const OTHERS: [&str; 1] = ["PRELOOP_CONFIG_DIR"];
 
 /// Prefixes of variables that are ours, so that one nothing reads is a mistake worth a warning.
-const OURS: [&str; 2] = ["PRELOOP_", "SMTP_"];
+const OURS: [&str; 3] = ["PRELOOP_", "SMTP_", "PUSH_PROXY_"];
 
 /// Prefixes of variables with free names: those of policy documents and of the project's tests.
 const FREE: [&str; 2] = ["PRELOOP_POLICY_", "PRELOOP_TEST_"];
@@ -44,7 +57,9 @@ const FREE: [&str; 2] = ["PRELOOP_POLICY_", "PRELOOP_TEST_"];
 #[command(
     after_help = "Secrets are read from the environment only: SECRET_KEY (seals stored credentials; required in \
 production, else kept in the data directory), PRELOOP_BOOTSTRAP_KEY (the owner's first API key, else one is made and \
-printed once), PRELOOP_METRICS_TOKEN (opens /metrics to other machines), SMTP_PASSWORD. Spans are sent where \
+printed once), PRELOOP_METRICS_TOKEN (opens /metrics to other machines), SMTP_PASSWORD, SLACK_SIGNING_SECRET and \
+MATTERMOST_ACTION_SECRET (buttons in messages), SLACK_BOT_TOKEN and MATTERMOST_BOT_TOKEN (who clicked), \
+PUSH_PROXY_API_KEY. Spans are sent where \
 OTEL_EXPORTER_OTLP_ENDPOINT says."
 )]
 pub(crate) struct Serve {
@@ -99,6 +114,13 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     smtp: Smtp,
+
+    /// The Mattermost server whose messages have buttons
+    #[arg(long, value_name = "URL", env = "MATTERMOST_URL", value_parser = public_url, help_heading = "Chats and phones")]
+    mattermost_url: Option<Url>,
+    /// The relay that hands messages to phones
+    #[arg(long, value_name = "URL", env = "PUSH_PROXY_URL", value_parser = public_url, help_heading = "Chats and phones")]
+    push_proxy_url: Option<Url>,
 }
 
 /// The server that approval mails are handed to.
@@ -162,6 +184,8 @@ impl Serve {
                 .map_err(|error| Failure::usage(error.to_string()))?,
             metrics_token: secret("PRELOOP_METRICS_TOKEN"),
             smtp: self.smtp.settings()?,
+            chat: self.chat(),
+            push_proxy: self.push_proxy()?,
             owner: FirstOwner {
                 username: self.owner.clone(),
                 email: self.owner_email.clone(),
@@ -169,6 +193,29 @@ impl Serve {
             },
             ..ServerOptions::new(self.listen, database, key, writer)
         })
+    }
+
+    fn chat(&self) -> ChatSettings {
+        ChatSettings {
+            slack: SlackSettings {
+                signing_secret: secret("SLACK_SIGNING_SECRET"),
+                bot_token: secret("SLACK_BOT_TOKEN"),
+                ..SlackSettings::default()
+            },
+            mattermost: MattermostSettings {
+                url: self.mattermost_url.clone(),
+                action_secret: secret("MATTERMOST_ACTION_SECRET"),
+                bot_token: secret("MATTERMOST_BOT_TOKEN"),
+            },
+        }
+    }
+
+    fn push_proxy(&self) -> Result<Option<PushProxySettings>> {
+        match (self.push_proxy_url.clone(), secret("PUSH_PROXY_API_KEY")) {
+            (Some(url), Some(api_key)) => Ok(Some(PushProxySettings { url, api_key })),
+            (None, None) => Ok(None),
+            _ => Err(Failure::usage("PUSH_PROXY_URL and PUSH_PROXY_API_KEY go together; one of them is missing")),
+        }
     }
 
     /// Shows the owner's first key the one time it can be shown, and says where the server is.

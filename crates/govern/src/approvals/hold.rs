@@ -12,9 +12,9 @@ use serde_json::{Value, json, value::to_raw_value};
 
 use super::{
     Approvals,
-    announce::{Story, announce},
+    announce::{About, Story, announce, channels, clean},
 };
-use crate::{Admission, Governor, RefusalKind, Result, Snapshot, governor::unavailable, records};
+use crate::{Admission, Governor, Occasion, RefusalKind, Result, Snapshot, governor::unavailable, records};
 
 /// A call that waits for a human.
 pub struct Held {
@@ -24,8 +24,8 @@ pub struct Held {
     pub created: bool,
     /// The workflow, for its name and manner.
     pub workflow: Workflow,
-    /// How people are told, for people: `console`, `email`, `webhook`, `client`.
-    pub channels: Vec<&'static str>,
+    /// How people are told, for people: `console`, `email`, `slack`, …, `client`.
+    pub channels: Vec<String>,
     /// Names of those who may decide.
     pub approvers: Vec<String>,
 }
@@ -74,7 +74,10 @@ impl Approvals<'_> {
     async fn put(&self, who: &Arc<Principal>, asked: Asked<'_>, arguments: Hash) -> Result<Held> {
         let request = Request::new(self.governor, who, &asked, arguments);
         let people = &request.new.approvers;
-        let recipients = self.recipients(who.account, asked.snapshot, asked.workflow, people).await?;
+        let agent = request.new.requester.agent;
+        let about = About { account: who.account, agent, workflow: asked.workflow };
+        let recipients = self.recipients(about, asked.snapshot, people).await?;
+        let channels = channels(asked.workflow, &recipients);
         let announcements = self.announcements(&request.story(who, &asked), recipients);
         let record = records::decided(
             EntryKind::ApprovalRequested,
@@ -108,7 +111,7 @@ impl Approvals<'_> {
         }
         let approvers = joined.approval.approvers.iter().filter_map(|id| asked.snapshot.users.get(id));
         Ok(Held {
-            channels: self.channels(asked.workflow),
+            channels,
             approvers: approvers.map(|user| user.username.clone()).collect(),
             workflow: asked.workflow.clone(),
             approval: joined.approval,
@@ -175,12 +178,13 @@ impl Request {
             tool: asked.call.tool.exposed.to_string(),
             server: asked.call.tool.server.to_string(),
             requester: request_line(&who.key_name, asked.call.client.as_deref()),
-            justification: asked.call.justification.clone(),
+            justification: asked.call.justification.as_deref().map(clean),
             arguments: self.shown.clone(),
             reason: asked.decision.reason.clone(),
             workflow: asked.workflow.name.clone(),
             requested_at: self.requested_at,
             expires_at: self.requested_at + self.new.window,
+            occasion: Occasion::Requested,
         }
     }
 }

@@ -80,6 +80,24 @@ impl Approvals<'_> {
         self.cast(approval, &Decider::User { id: who.user, via: "elicitation" }, Subject::from(who), vote).await
     }
 
+    /// Records the decision a person gave in a chat that vouches for who they are; `via` names it. Only
+    /// approvers may: nobody overrides the list with a click.
+    pub async fn decide_in_chat(
+        &self,
+        approval: Approval,
+        user: UserId,
+        via: &'static str,
+        vote: Vote,
+    ) -> Result<Approval> {
+        let snapshot = self.governor.snapshot(approval.account).await?;
+        let active = snapshot.users.get(&user).is_some_and(|user| user.is_active);
+        if !active || !approval.approvers.contains(&user) {
+            return Err(Error::Forbidden("you are not among the approvers of this request".to_owned()));
+        }
+        let subject = Subject { user: Some(user), ..Subject::default() };
+        self.cast(approval, &Decider::User { id: user, via }, subject, vote).await
+    }
+
     /// Records the decision of whoever holds a link.
     pub async fn decide_by_token(&self, id: ApprovalId, token: &str, vote: Vote) -> Result<Approval> {
         let (approval, decider) = self.by_token(id, token).await?;

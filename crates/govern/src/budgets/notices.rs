@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use preloop_store::{Event, NewDelivery, NoticeKind};
+use preloop_store::{Event, NoticeKind};
 use preloop_types::{AccountId, Budget, Entry, EntryKind, Subject, Timestamp};
 use serde_json::{json, value::to_raw_value};
 
@@ -10,7 +10,7 @@ use super::{
     lease::Lease,
     refusal::{number, shown, whose},
 };
-use crate::{Alert, Channel, Governor, Result};
+use crate::{Alert, Governor, Message, Notice, Recipient, Result};
 
 impl Governor {
     /// Looks whether what was settled passed the soft limit.
@@ -72,11 +72,10 @@ impl Governor {
                     payload: None,
                 });
                 tx.emit(Event::BudgetReached { account, id: budget.id });
-                for alert in alerts(&budget, end, kind, spent, addressees) {
-                    let payload = serde_json::to_vec(&alert).unwrap_or_default();
-                    let (channel, next_at) = (Channel::Email.as_str().to_owned(), tx.now());
-                    let delivery = NewDelivery { channel, recipient: alert.address, approval: None, payload, next_at };
-                    match tx.enqueue(&delivery).await {
+                let alert = alert(&budget, end, kind, spent);
+                for (address, name) in addressees {
+                    let notice = Notice { to: Recipient::email(address, name), what: Message::Alert(alert.clone()) };
+                    match tx.enqueue(&notice.delivery(tx.now())).await {
                         // The outbox is full; the journal says it all the same.
                         Err(preloop_store::Error::Busy) => tracing::warn!("an alert could not be queued"),
                         queued => drop(queued?),
@@ -112,13 +111,7 @@ impl Governor {
     }
 }
 
-fn alerts(
-    budget: &Budget,
-    reset: Option<Timestamp>,
-    kind: NoticeKind,
-    spent: i64,
-    addressees: Vec<(String, Option<String>)>,
-) -> Vec<Alert> {
+fn alert(budget: &Budget, reset: Option<Timestamp>, kind: NoticeKind, spent: i64) -> Alert {
     let name = format!("{} budget of the {}", budget.period.as_str(), whose(budget));
     let (limit, happened) = match kind {
         NoticeKind::Soft => (budget.soft, "passed its soft limit; calls go on"),
@@ -134,6 +127,5 @@ fn alerts(
         shown(budget.unit, limit.unwrap_or_default()),
         shown(budget.unit, spent),
     );
-    let alert = |(address, name)| Alert { subject: subject.clone(), text: text.clone(), address, name };
-    addressees.into_iter().map(alert).collect()
+    Alert { subject, text }
 }

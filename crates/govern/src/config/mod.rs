@@ -5,9 +5,12 @@
 //! secrets and are never part of a row, a record or an answer.
 
 mod budgets;
+mod bypasses;
 mod conditions;
 mod defaults;
+mod devices;
 mod error;
+mod event_webhooks;
 mod governance;
 mod keys;
 mod limits;
@@ -33,9 +36,12 @@ use preloop_store::{Store, Tx};
 use preloop_types::AccountId;
 
 pub use budgets::{BudgetChange, NewBudget};
+pub use bypasses::NewBypass;
 pub use conditions::test_condition;
 pub use defaults::DefaultsChange;
+pub use devices::{DeviceCode, NewDevice, PreferencesChange};
 pub use error::{ConfigError, PolicyProblem};
+pub use event_webhooks::EndpointChange;
 pub use keys::{MintedKey, NewAgent, NewApiKey};
 pub use model_check::ModelCheck;
 pub use model_settings::ModelSettingsChange;

@@ -35,6 +35,10 @@ pub(super) enum What {
     PriceOverride,
     Budget,
     ModelSettings,
+    Device,
+    NotificationPreferences,
+    ApprovalBypass,
+    EventWebhook,
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use preloop_store::{SecretOwner, Tx};
 use preloop_types::{
-    Principal, UserId, WorkflowId,
+    Principal, SEALED_CHANNELS, SealedChannel, UserId, WorkflowId,
     config::{Channels, RawJson, RuleAction, WebhookChannel, Workflow},
 };
 use secrecy::SecretString;
@@ -12,7 +12,7 @@ use serde_json::{Value, value::to_raw_value};
 use super::{
     Config, ConfigError, JsonObject, Patch, Result, limits,
     record::{Actor, What},
-    secrets::{Changes, Wanted},
+    secrets::{Changes, Wanted, is_redacted},
 };
 
 /// What to change about a workflow; to make one, what it shall be.
@@ -34,7 +34,7 @@ pub struct WorkflowChange {
     pub approvals_required: Option<u32>,
     /// Who may decide.
     pub approvers: Option<Vec<UserId>>,
-    /// `{"webhook": {"url", "headers"}, "email": [address]}`.
+    /// `{"webhook": {"url", "headers"}, "email": [address], "slack": {"webhook_url"}, …}`.
     pub channels: Option<JsonObject>,
     /// `simple`; `multi_stage` and `consensus` are kept and treated as simple.
     pub workflow_type: Option<String>,
@@ -166,7 +166,9 @@ pub(super) async fn create(tx: &mut Tx<'_>, by: Actor, change: WorkflowChange) -
 
 /// Header values as wanted; those to be kept must be there.
 async fn complete(wanted: Wanted, tx: &mut Tx<'_>, id: WorkflowId) -> Result<Changes> {
-    let secrets = wanted.against(tx, SecretOwner::Workflow(id), &["webhook.header."]).await?;
+    let sealed: Vec<String> = SEALED_CHANNELS.iter().map(|channel| format!("{}.", channel.name)).collect();
+    let ours: Vec<&str> = sealed.iter().map(String::as_str).chain(["webhook.header."]).collect();
+    let secrets = wanted.against(tx, SecretOwner::Workflow(id), &ours).await?;
     match secrets.missing.first() {
         Some(name) => Err(ConfigError::invalid(
             "channel_configs",
@@ -207,6 +209,9 @@ pub(super) async fn update(
             .iter()
             .flat_map(|webhook| &webhook.headers)
             .for_each(|name| wanted.keep(header_secret(name)));
+        for (channel, fields) in &old.channels.sealed {
+            fields.iter().for_each(|field| wanted.keep(format!("{channel}.{field}")));
+        }
     }
     let mut workflow = changed(tx, old, &workflows, change, &mut wanted).await?;
     let secrets = complete(wanted, tx, old.id).await?;
@@ -321,14 +326,42 @@ fn channels(given: &JsonObject, secrets: &mut Wanted) -> Result<Channels> {
                     .ok_or_else(|| ConfigError::invalid("channel_configs.elicitation", "is not `true` or `false`"))?;
             }
             _ => {
-                return Err(ConfigError::invalid(
-                    "channel_configs",
-                    format!("channel `{name}` is not one of `webhook`, `email`, `elicitation`"),
-                ));
+                let Some(channel) = SealedChannel::named(name) else {
+                    let known: Vec<_> = SEALED_CHANNELS.iter().map(|channel| format!("`{}`", channel.name)).collect();
+                    let known = known.join(", ");
+                    let message = format!("channel `{name}` is not one of `webhook`, `email`, `elicitation`, {known}");
+                    return Err(ConfigError::invalid("channel_configs", message));
+                };
+                channels.sealed.insert(name.clone(), sealed(channel, value, secrets)?);
             }
         }
     }
     Ok(channels)
+}
+
+/// Which of a channel's fields are set; their values are kept apart.
+fn sealed(channel: &SealedChannel, value: &Value, secrets: &mut Wanted) -> Result<Vec<String>> {
+    let path = format!("channel_configs.{}", channel.name);
+    let given = value.as_object().ok_or_else(|| ConfigError::invalid(&path, "is not an object"))?;
+    if let Some(other) = given.keys().find(|name| !channel.fields().any(|field| field == *name)) {
+        return Err(ConfigError::invalid(&path, format!("unknown key `{other}`")));
+    }
+    let mut set = Vec::new();
+    for field in channel.fields() {
+        let path = format!("{path}.{field}");
+        match given.get(field).filter(|value| !value.is_null()) {
+            Some(value) => {
+                if let Some(text) = value.as_str().filter(|_| field.ends_with("url") && !is_redacted(value)) {
+                    limits::url(&path, text)?;
+                }
+                secrets.take(&path, format!("{}.{field}", channel.name), value)?;
+                set.push(field.to_owned());
+            }
+            None if channel.required.contains(&field) => return Err(ConfigError::invalid(&path, "is missing")),
+            None => {}
+        }
+    }
+    Ok(set)
 }
 
 fn webhook(value: &Value, secrets: &mut Wanted) -> Result<WebhookChannel> {

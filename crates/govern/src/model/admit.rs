@@ -71,9 +71,9 @@ impl Governor {
             return refusal;
         }
         let (entry, line) = records::refused(who, attempt, &refusal);
-        match self.store().append_with(entry, line).await {
-            Ok(_) => refusal,
-            Err(error) => unavailable(&error.into()).of(refusal.call),
+        match self.write_refusal(entry, line).await {
+            Ok(()) => refusal,
+            Err(error) => unavailable(&error).of(refusal.call),
         }
     }
 

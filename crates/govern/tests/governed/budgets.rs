@@ -252,7 +252,7 @@ each_store! {
         granted(&governor, &desk.agent, desk.call(6 * CENT)).await.err().unwrap();
         tokio::time::sleep(Duration::from_millis(200)).await;
 
-        let mails = desk.store.claim_deliveries(desk.store.now(), 10).await.unwrap();
+        let mails = desk.store.claim_deliveries("email", desk.store.now(), 10).await.unwrap();
         let mut texts: Vec<_> = mails.iter().map(|mail| String::from_utf8(mail.payload.clone()).unwrap()).collect();
         texts.sort();
         assert!(mails.iter().all(|mail| mail.recipient == "money@example.com") && mails.len() == 2);

@@ -81,6 +81,11 @@ impl House {
         Self { governor: governor(&store), store, ..self }
     }
 
+    /// The same house, where mail can be sent and everything is read anew.
+    pub(crate) fn with_mail(self) -> Self {
+        Self { governor: governor_told(&self.store, true), ..self }
+    }
+
     /// A call of `pay` with these arguments.
     pub(crate) fn pay(&self, arguments: &Value) -> ToolCall {
         ToolCall {

@@ -9,5 +9,6 @@ mod crash;
 mod desk;
 mod house;
 mod models;
+mod notices;
 mod repair;
 mod runs;

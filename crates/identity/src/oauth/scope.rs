@@ -56,6 +56,8 @@ pub const fn meaning(scope: Scope) -> &'static str {
         Scope::McpWrite => "Call those tools in your name, as your organization's policies allow",
         Scope::GatewayInvoke => "Call models in your name; what they cost counts towards your budgets",
         Scope::Admin => "Everything you may do yourself: change settings, decide requests, read the journal",
+        Scope::Approvals => "See the requests that wait for you, and decide them",
+        Scope::PushProxy => "Hand messages to phones through this instance",
     }
 }
 

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails the test")]
 
+mod chats;
+mod clicks;
+mod events;
+mod push;
 mod receiver;
 mod rig;
 mod sink;
@@ -9,10 +13,9 @@ mod sink;
 use std::time::Duration;
 
 use preloop_egress::{Egress, EgressOptions};
-use preloop_govern::{Alert, ApprovalNotice, Recipient};
+use preloop_govern::{Alert, ApprovalNotice, Message, Notice, Recipient};
 use preloop_notify::{Courier, Settings, SmtpSettings, SmtpTls, sign};
 use preloop_store::ApprovalStatus;
-use preloop_store::NewDelivery;
 use preloop_types::Timestamp;
 use serde_json::json;
 
@@ -34,6 +37,18 @@ async fn until(done: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("it did not happen");
+}
+
+/// The request as somebody would write it who wants to deceive its reader.
+fn hostile(request: ApprovalNotice) -> ApprovalNotice {
+    ApprovalNotice {
+        tool: HOSTILE.to_owned(),
+        requester: HOSTILE.to_owned(),
+        justification: Some(HOSTILE.to_owned()),
+        reason: HOSTILE.to_owned(),
+        arguments: json!({ HOSTILE: HOSTILE, "turned": "\u{202e}gnp.exe" }),
+        ..request
+    }
 }
 
 #[tokio::test]
@@ -68,13 +83,8 @@ async fn an_alert_that_asks_for_nothing_is_a_plain_mail() {
     let alert = Alert {
         subject: "Budget warning: the daily budget\r\nBcc: thief@example.com".to_owned(),
         text: "The daily budget passed its soft limit.\n".to_owned(),
-        address: "ann@example.com".to_owned(),
-        name: None,
     };
-    let payload = serde_json::to_vec(&alert).unwrap();
-    let (channel, recipient, next_at) = ("email".to_owned(), alert.address, rig.store.now());
-    let delivery = NewDelivery { channel, recipient, approval: None, payload, next_at };
-    rig.store.write(rig.account, |tx| Box::pin(async move { tx.enqueue(&delivery).await })).await.unwrap();
+    rig.put(Notice { to: mailbox("ann@example.com"), what: Message::Alert(alert) }).await;
 
     assert_eq!(rig.deliver().await, 1);
 
@@ -89,16 +99,8 @@ async fn an_alert_that_asks_for_nothing_is_a_plain_mail() {
 async fn hostile_words_stay_words() {
     let sink = Sink::start(false).await;
     let rig = Rig::new(Some(sink.port)).await;
-    let to = Recipient::Email { address: "ann@example.com".to_owned(), name: Some(HOSTILE.to_owned()) };
-    rig.announce(ApprovalNotice {
-        tool: HOSTILE.to_owned(),
-        requester: HOSTILE.to_owned(),
-        justification: Some(HOSTILE.to_owned()),
-        reason: HOSTILE.to_owned(),
-        arguments: json!({ HOSTILE: HOSTILE, "turned": "\u{202e}gnp.exe" }),
-        ..rig.notice(to)
-    })
-    .await;
+    let to = Recipient::email("ann@example.com".to_owned(), Some(HOSTILE.to_owned()));
+    rig.announce(to.clone(), hostile(rig.notice(&to))).await;
 
     rig.deliver().await;
 
@@ -147,8 +149,11 @@ async fn nothing_is_said_in_the_clear_where_tls_was_asked_for() {
 async fn a_sender_that_is_none_is_refused_at_the_start() {
     let rig = Rig::new(None).await;
     let settings = SmtpSettings { from: "nobody".to_owned(), ..smtp_settings(25, SmtpTls::None) };
-    let refused =
-        Courier::new(rig.store.clone(), &Egress::new(EgressOptions::default()), &Settings { smtp: Some(settings) });
+    let refused = Courier::new(
+        rig.store.clone(),
+        &Egress::new(EgressOptions::default()),
+        &Settings { smtp: Some(settings), ..Settings::default() },
+    );
     assert!(refused.err().unwrap().to_string().contains("SMTP_FROM"));
 }
 
@@ -158,7 +163,7 @@ async fn a_webhook_can_check_who_tells_it() {
     let rig = Rig::new(None).await;
     let headers =
         vec![("X-Tenant".to_owned(), "7".to_owned()), ("x-preloop-event-type".to_owned(), "forged".to_owned())];
-    let to = Recipient::Webhook { url: receiver.url.clone(), headers, secret: Some("whsec".to_owned()) };
+    let to = Recipient::webhook(&receiver.url, &headers, Some("whsec"));
     rig.announce_to(to).await;
 
     rig.deliver().await;

@@ -9,14 +9,14 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, StatusCode},
-    routing::post,
+    http::{HeaderMap, StatusCode, Uri},
 };
 use serde_json::Value;
 
 /// One POST as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -40,13 +40,15 @@ pub(crate) struct Receiver {
 struct Shared {
     told: Mutex<Vec<Told>>,
     status: AtomicU16,
+    answer: Mutex<String>,
 }
 
 impl Receiver {
     /// Answers every POST with `status`.
     pub(crate) async fn start(status: u16) -> Self {
-        let shared = Arc::new(Shared { told: Mutex::default(), status: AtomicU16::new(status) });
-        let router = Router::new().route("/hook", post(keep)).with_state(Arc::clone(&shared));
+        let shared =
+            Arc::new(Shared { told: Mutex::default(), status: AtomicU16::new(status), answer: Mutex::default() });
+        let router = Router::new().fallback(keep).with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -57,12 +59,23 @@ impl Receiver {
         self.shared.status.store(status, Ordering::Relaxed);
     }
 
+    /// Answers every request with this text.
+    pub(crate) fn say(&self, text: &str) {
+        text.clone_into(&mut self.shared.answer.lock().unwrap());
+    }
+
+    /// Where it listens, without a path.
+    pub(crate) fn origin(&self) -> &str {
+        self.url.strip_suffix("/hook").unwrap()
+    }
+
     pub(crate) fn told(&self) -> Vec<Told> {
         self.shared.told.lock().unwrap().clone()
     }
 }
 
-async fn keep(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    shared.told.lock().unwrap().push(Told { headers, body });
-    StatusCode::from_u16(shared.status.load(Ordering::Relaxed)).unwrap()
+async fn keep(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    shared.told.lock().unwrap().push(Told { path: uri.to_string(), headers, body });
+    let answer = shared.answer.lock().unwrap().clone();
+    (StatusCode::from_u16(shared.status.load(Ordering::Relaxed)).unwrap(), answer)
 }

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use preloop_egress::{Egress, EgressOptions};
-use preloop_govern::{ApprovalNotice, Recipient};
-use preloop_notify::{Courier, Settings, SmtpSettings, SmtpTls};
+use preloop_govern::{ApprovalNotice, Governor, GovernorOptions, Message, Notice, Occasion, Recipient};
+use preloop_notify::{ChatDesk, ChatSettings, Courier, Settings, SmtpSettings, SmtpTls, WebPushKeys};
 use preloop_store::{
-    Approval, ApprovalEvent, NewApproval, NewDelivery, NewOwner, RecordFilter, Requester,
+    Approval, ApprovalEvent, ApprovalStatus, NewApproval, NewOwner, RecordFilter, Requester,
     testing::{TestStore, fresh_sqlite},
 };
-use preloop_types::{AccountId, ApprovalId, CallId, EntryKind, Hash, KeyId, ToolRef, config::RawJson};
+use preloop_types::{AccountId, ApprovalId, CallId, EntryKind, Hash, KeyId, ToolRef, UserId, config::RawJson};
 use serde_json::{Value, json, value::RawValue};
 
 pub(crate) struct Rig {
@@ -17,8 +17,11 @@ pub(crate) struct Rig {
     pub(crate) account: AccountId,
     pub(crate) approval: Approval,
     pub(crate) courier: Courier,
+    pub(crate) owner: UserId,
+    egress: Egress,
 }
 
+pub(crate) const PUBLIC_URL: &str = "https://preloop.example";
 /// An upstream tool's name that tries everything.
 pub(crate) const HOSTILE: &str = "pay\r\nBcc: thief@example.com\r\n\r\n<script>alert(1)</script>";
 
@@ -30,6 +33,16 @@ impl Rig {
     }
 
     pub(crate) async fn with(smtp: Option<SmtpSettings>, egress: EgressOptions) -> Self {
+        Self::with_settings(smtp, egress, Settings::default()).await
+    }
+
+    /// With these settings, beside the SMTP server; private addresses may be reached.
+    pub(crate) async fn set_up(settings: Settings) -> Self {
+        let open = EgressOptions { allow_private_network: true, ..EgressOptions::default() };
+        Self::with_settings(None, open, settings).await
+    }
+
+    async fn with_settings(smtp: Option<SmtpSettings>, egress: EgressOptions, settings: Settings) -> Self {
         let store = fresh_sqlite().await;
         let owner = NewOwner { username: "ann".to_owned(), email: None, full_name: None, key: None };
         let owner = store.bootstrap(owner).await.unwrap().unwrap();
@@ -66,11 +79,30 @@ impl Rig {
             .write(owner.account, |tx| Box::pin(async move { tx.insert_or_join_approval(&new).await }))
             .await
             .unwrap();
-        let courier = Courier::new(store.clone(), &Egress::new(egress), &Settings { smtp }).unwrap();
-        Self { account: owner.account, approval: joined.approval, courier, store }
+        let egress = Egress::new(egress);
+        let settings = Settings {
+            smtp,
+            web_push: Some(WebPushKeys::derive(b"an instance key").unwrap()),
+            public_url: PUBLIC_URL.to_owned(),
+            ..settings
+        };
+        let courier = Courier::new(store.clone(), &egress, &settings).unwrap();
+        Self { account: owner.account, owner: owner.user, approval: joined.approval, courier, store, egress }
     }
 
-    pub(crate) fn notice(&self, to: Recipient) -> ApprovalNotice {
+    /// A desk for clicks over the same store.
+    pub(crate) fn desk(&self, settings: ChatSettings) -> ChatDesk {
+        let options = GovernorOptions {
+            writer: self.store.writer(),
+            public_url: PUBLIC_URL.to_owned(),
+            email: false,
+            approved_ttl: Duration::from_hours(1),
+            claim_lease: Duration::from_mins(1),
+        };
+        ChatDesk::new(Governor::new((*self.store).clone(), options), &self.egress, settings).unwrap()
+    }
+
+    pub(crate) fn notice(&self, to: &Recipient) -> ApprovalNotice {
         let id = self.approval.id;
         ApprovalNotice {
             request: id,
@@ -83,27 +115,30 @@ impl Rig {
             workflow: "Default".to_owned(),
             requested_at: self.approval.requested_at,
             expires_at: self.approval.expires_at,
-            link: format!("https://preloop.example/approval/{id}?token=token-of-{}", to.label()),
-            to,
+            occasion: Occasion::Requested,
+            link: to.device.is_none().then(|| format!("{PUBLIC_URL}/approval/{id}?token=token-of-{}", to.label)),
         }
     }
 
     /// Puts a notice into the outbox, as the governor does.
-    pub(crate) async fn announce(&self, notice: ApprovalNotice) {
-        let delivery = NewDelivery {
-            channel: notice.to.channel().as_str().to_owned(),
-            recipient: notice.to.label(),
-            approval: Some(self.approval.id),
-            payload: serde_json::to_vec(&notice).unwrap(),
-            next_at: self.store.now(),
-        };
-        let enqueued =
-            self.store.write(self.account, |tx| Box::pin(async move { tx.enqueue(&delivery).await })).await.unwrap();
-        assert!(enqueued);
+    pub(crate) async fn announce(&self, to: Recipient, request: ApprovalNotice) {
+        self.put(Notice { to, what: Message::Request(Box::new(request)) }).await;
     }
 
     pub(crate) async fn announce_to(&self, to: Recipient) {
-        self.announce(self.notice(to)).await;
+        let request = self.notice(&to);
+        self.announce(to, request).await;
+    }
+
+    pub(crate) async fn put(&self, notice: Notice) {
+        let delivery = notice.delivery(self.store.now());
+        let enqueued = self.store.write(self.account, |tx| Box::pin(async move { tx.enqueue(&delivery).await }));
+        assert!(enqueued.await.unwrap());
+    }
+
+    /// Where the request stands.
+    pub(crate) async fn status(&self) -> ApprovalStatus {
+        self.store.account(self.account).approval(self.approval.id).await.unwrap().unwrap().status
     }
 
     /// Attempts what is due; lets `later` pass first.
@@ -142,9 +177,9 @@ pub(crate) fn smtp_settings(port: u16, tls: SmtpTls) -> SmtpSettings {
 }
 
 pub(crate) fn mailbox(address: &str) -> Recipient {
-    Recipient::Email { address: address.to_owned(), name: Some("Ann".to_owned()) }
+    Recipient::email(address.to_owned(), Some("Ann".to_owned()))
 }
 
 pub(crate) fn webhook(url: &str) -> Recipient {
-    Recipient::Webhook { url: url.to_owned(), headers: Vec::new(), secret: Some("whsec".to_owned()) }
+    Recipient::webhook(url, &[], Some("whsec"))
 }

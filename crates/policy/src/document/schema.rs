@@ -87,6 +87,9 @@ fn workflow() -> Value {
             "approver_users": texts("Who may decide, by user name; the account's owner when empty"),
             "channel_configs": object(&[], json!({
                 "webhook": object(&["url"], json!({"url": text("Where to POST"), "headers": {"type": "object"}})),
+                "slack": object(&["webhook_url"], json!({"webhook_url": secret("An incoming webhook of Slack")})),
+                "mattermost": object(&["webhook_url"], json!({"webhook_url": secret("An incoming webhook of Mattermost")})),
+                "ntfy": object(&["url"], json!({"url": secret("The topic's address"), "token": secret("Its access token")})),
                 "email": texts("Addresses told besides the approvers'"),
                 "elicitation": flag("Ask the person at the agent's own client", false),
             })),
@@ -138,6 +141,11 @@ fn list(items: Value) -> Value {
 
 fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
+}
+
+/// A text that exports show as `{"redacted": true}`.
+fn secret(description: &str) -> Value {
+    json!({"type": ["string", "object"], "description": description})
 }
 
 fn texts(description: &str) -> Value {

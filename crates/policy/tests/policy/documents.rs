@@ -155,7 +155,7 @@ approval_workflows:
     approver_teams: [finance]
     escalation_users: [bob]
     escalation: {enabled: true, escalate_to: [bob]}
-    channel_configs: {slack: {webhook_url: https://x.example}}
+    channel_configs: {slack: {webhook: https://x.example}}
 model_io: [{id: injection}]
 sensitive_data: {rules: []}
 tools: [{name: t, source: http}]

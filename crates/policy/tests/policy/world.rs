@@ -8,8 +8,8 @@ use preloop_policy::{
     export::Rows,
 };
 use preloop_types::{
-    AccountId, Agent, AgentId, CallId, Decision, Hash, KeyId, Principal, RuleId, Scope, ServerId, Timestamp, ToolRef,
-    UserId, Verdict, WorkflowId,
+    AccountId, Agent, AgentId, CallId, Decision, Hash, KeyId, Principal, RuleId, SEALED_CHANNELS, Scope, ServerId,
+    Timestamp, ToolRef, UserId, Verdict, WorkflowId,
     config::{
         AccessRule, Auth, Channels, Defaults, Language, RawJson, RuleAction, Server, ServerSettings, ServerStatus,
         SubjectGovernance, SubjectRef, ToolConfig, Transport, WebhookChannel, Workflow,
@@ -154,6 +154,13 @@ approval_workflows: [{name: people}]
                     .collect(),
             }),
             elicitation: channels.get("elicitation").is_some_and(|on| on == true),
+            sealed: SEALED_CHANNELS
+                .iter()
+                .filter_map(|known| {
+                    let fields = channels.get(known.name)?.as_object().unwrap();
+                    Some((known.name.to_owned(), fields.keys().cloned().collect()))
+                })
+                .collect(),
             email: channels.get("email").map_or(Vec::new(), |list| serde_json::from_value(list.clone()).unwrap()),
         });
         let old = old.unwrap_or_else(|| Workflow {

@@ -140,6 +140,11 @@ fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
             webhook.headers.iter().map(|name| (name.clone(), json!({"redacted": true}))).collect();
         channels.insert("webhook".to_owned(), json!({"url": webhook.url, "headers": headers}));
     }
+    for (name, fields) in &workflow.channels.sealed {
+        let fields: JsonObject = fields.iter().map(|field| (field.clone(), json!({"redacted": true}))).collect();
+        channels.insert(name.clone(), Value::Object(fields));
+    }
+    let kind_of_channel = ["slack", "mattermost", "webhook"].into_iter().find(|name| channels.contains_key(*name));
     if !workflow.channels.email.is_empty() {
         channels.insert("email".to_owned(), Value::from(workflow.channels.email));
     }
@@ -151,7 +156,7 @@ fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
         account_id: account.0,
         name: workflow.name,
         description: workflow.description,
-        approval_type: if workflow.channels.webhook.is_some() { "webhook" } else { "standard" }.to_owned(),
+        approval_type: kind_of_channel.unwrap_or("standard").to_owned(),
         approval_mode: "standard".to_owned(),
         workflow_type: kind.unwrap_or_else(|| "simple".to_owned()),
         timeout_seconds: workflow.timeout_seconds,

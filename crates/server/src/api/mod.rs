@@ -4,17 +4,22 @@ mod access_rules;
 mod account;
 mod ai_models;
 mod api_keys;
+mod approval_bypasses;
 mod approval_links;
 mod approval_requests;
 mod approval_workflows;
 mod audit;
 mod budgets;
 mod calls;
+mod chat;
+mod event_webhooks;
 mod governance;
 mod mcp_oauth;
 mod mcp_servers;
+mod notification_preferences;
 mod policies;
 mod price_overrides;
+mod push;
 mod runtime_sessions;
 mod shape;
 mod system;
@@ -49,5 +54,10 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(runtime_sessions::router())
         .merge(governance::router())
         .merge(account::router())
+        .merge(notification_preferences::router())
+        .merge(event_webhooks::router())
+        .merge(approval_bypasses::router())
+        .merge(chat::router())
+        .merge(push::router())
         .merge(system::router())
 }

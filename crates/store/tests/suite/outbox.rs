@@ -26,7 +26,7 @@ each_store! {
         }));
         assert_eq!(put.await.unwrap(), (true, false), "one message per request, channel and recipient");
 
-        let taken = join_all((0..8).map(|_| store.claim_deliveries(now, 10))).await;
+        let taken = join_all((0..8).map(|_| store.claim_deliveries("email", now, 10))).await;
         let taken: Vec<_> = taken.into_iter().flat_map(Result::unwrap).collect();
         assert_eq!(taken.len(), 1);
         assert_eq!((taken[0].payload.as_slice(), taken[0].attempt, taken[0].account), (&b"hello"[..], 1, account));
@@ -34,12 +34,12 @@ each_store! {
         let id = taken[0].id;
         let again = now + Duration::from_secs(10);
         store.write(account, move |tx| Box::pin(async move { tx.retry_delivery(id, again, "down").await })).await.unwrap();
-        assert!(store.claim_deliveries(now, 10).await.unwrap().is_empty());
-        assert_eq!(store.claim_deliveries(again, 10).await.unwrap()[0].attempt, 2);
+        assert!(store.claim_deliveries("email", now, 10).await.unwrap().is_empty());
+        assert_eq!(store.claim_deliveries("email", again, 10).await.unwrap()[0].attempt, 2);
         // Whoever took it never came back.
         let much_later = again + Duration::from_secs(61);
-        assert_eq!(store.claim_deliveries(much_later, 10).await.unwrap()[0].attempt, 3);
+        assert_eq!(store.claim_deliveries("email", much_later, 10).await.unwrap()[0].attempt, 3);
         store.write(account, move |tx| Box::pin(async move { tx.finish_delivery(id).await })).await.unwrap();
-        assert!(store.claim_deliveries(much_later + Duration::from_secs(999), 10).await.unwrap().is_empty());
+        assert!(store.claim_deliveries("email", much_later + Duration::from_secs(999), 10).await.unwrap().is_empty());
     }
 }

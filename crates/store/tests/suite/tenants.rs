@@ -80,7 +80,7 @@ async fn furnish(store: &TestStore, account: AccountId, user: UserId) -> Ids {
         })
         .await
         .unwrap();
-    let delivery = store.claim_deliveries(now, 10).await.unwrap().pop().unwrap().id;
+    let delivery = store.claim_deliveries("email", now, 10).await.unwrap().pop().unwrap().id;
     let mut entry = entry(account, EntryKind::CallIntent, None);
     entry.payload = Some(b"arguments".to_vec());
     let seq = store.append(entry).await.unwrap().seq;

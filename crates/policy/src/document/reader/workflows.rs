@@ -1,5 +1,6 @@
 //! The section `approval_workflows`.
 
+use preloop_types::{SEALED_CHANNELS, SealedChannel};
 use serde_json::Value as Json;
 
 use super::{
@@ -134,9 +135,6 @@ impl<'a> Reader<'a> {
         for (name, channel) in channels {
             let path = format!("channel_configs.{name}");
             match name.as_str() {
-                "slack" | "mattermost" => {
-                    workflow.error(&path, format!("channel `{name}` is not supported yet; use `webhook` or `email`"));
-                }
                 "webhook" => {
                     if !channel.get("url").is_some_and(Json::is_string) {
                         workflow.error(&path, "a webhook needs a `url`");
@@ -157,7 +155,36 @@ impl<'a> Reader<'a> {
                         workflow.error(&path, "`elicitation` is `true` or `false`");
                     }
                 }
-                _ => workflow.error(&path, format!("channel `{name}` is not one of `webhook`, `email`, `elicitation`")),
+                _ => {
+                    if let Some(known) = SealedChannel::named(name) {
+                        Self::check_sealed(workflow, &path, known, channel);
+                        continue;
+                    }
+                    let known: Vec<_> = SEALED_CHANNELS.iter().map(|known| format!("`{}`", known.name)).collect();
+                    let known = known.join(", ");
+                    let message = format!("channel `{name}` is not one of `webhook`, `email`, `elicitation`, {known}");
+                    workflow.error(&path, message);
+                }
+            }
+        }
+    }
+
+    /// A channel whose fields are secrets: each a text, or the placeholder of an export.
+    fn check_sealed(workflow: &Object<'a>, path: &str, known: &SealedChannel, channel: &Json) {
+        let Some(given) = channel.as_object() else {
+            return workflow.error(path, format!("`{}` needs `{}`", known.name, known.required.join("`, `")));
+        };
+        for field in known.required {
+            if given.get(*field).is_none_or(Json::is_null) {
+                workflow.error(path, format!("`{}` needs a `{field}`", known.name));
+            }
+        }
+        for (key, value) in given {
+            let path = format!("{path}.{key}");
+            if !known.fields().any(|field| field == key) {
+                workflow.error(&path, format!("unknown key `{key}`"));
+            } else if !value.is_string() && value.get("redacted").is_none() && !value.is_null() {
+                workflow.error(&path, format!("`{key}` is not a text"));
             }
         }
     }

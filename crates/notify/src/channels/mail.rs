@@ -28,6 +28,9 @@ pub(crate) fn compose(
     name: Option<&str>,
     notice: &ApprovalNotice,
 ) -> Result<Message, SendError> {
+    if notice.link.is_none() {
+        return Err(SendError::permanent("the notice has no link to decide by".to_owned()));
+    }
     let message = message(from, address, name)?;
     let (text, html) = render(notice).map_err(|error| SendError::permanent(format!("the mail: {error}")))?;
     message
@@ -37,8 +40,13 @@ pub(crate) fn compose(
 }
 
 /// The mail of an alert.
-pub(crate) fn compose_alert(from: &Mailbox, alert: &Alert) -> Result<Message, SendError> {
-    message(from, &alert.address, alert.name.as_deref())?
+pub(crate) fn compose_alert(
+    from: &Mailbox,
+    address: &str,
+    name: Option<&str>,
+    alert: &Alert,
+) -> Result<Message, SendError> {
+    message(from, address, name)?
         .subject(shortened(&one_line(&alert.subject), SUBJECT_MAX).into_owned())
         .singlepart(SinglePart::plain(shortened(&printable(&alert.text), TEXT_MAX).into_owned()))
         .map_err(|error| SendError::permanent(format!("the mail: {error}")))
@@ -55,7 +63,7 @@ fn message(from: &Mailbox, address: &str, name: Option<&str>) -> Result<MessageB
 }
 
 fn subject(notice: &ApprovalNotice) -> String {
-    format!("Tool Approval Required: {}", shortened(&one_line(&notice.tool), SUBJECT_MAX))
+    format!("{}Tool Approval Required: {}", notice.occasion.prefix(), shortened(&one_line(&notice.tool), SUBJECT_MAX))
 }
 
 fn render(notice: &ApprovalNotice) -> Result<(String, String), minijinja::Error> {
@@ -76,7 +84,7 @@ fn render(notice: &ApprovalNotice) -> Result<(String, String), minijinja::Error>
         justification => notice.justification.as_deref().map(|text| shortened(&printable(text), TEXT_MAX).into_owned()),
         arguments => shortened(&printable(&arguments), ARGUMENTS_MAX).into_owned(),
         expires_at => notice.expires_at.to_datetime().format("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        link => notice.link.clone(),
+        link => notice.link.as_deref().unwrap_or_default(),
     };
     Ok((
         templates.get_template("approval.txt")?.render(&facts)?,
