@@ -103,6 +103,9 @@ async fn a_provider_that_fails_before_it_answers_is_told_plainly() {
         ("status-503", 503, ""),
         ("status-504", 504, ""),
         ("html--ok", 502, ""),
+        ("status-429--ok--retry-7", 429, "upstream_rate_limited"),
+        ("status-500--ok", 502, "upstream_unavailable"),
+        ("status-400--ok", 400, ""),
     ];
     for api in Ask::APIS {
         for (words, told, code) in cases {
@@ -126,6 +129,19 @@ async fn a_provider_that_fails_before_it_answers_is_told_plainly() {
                 }
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_with_an_error_has_the_status_of_an_error() {
+    let gateway = Gateway::start().await;
+    for api in Ask::APIS {
+        let alias = gateway.serve(Family(api), "error-0").await;
+        let (status, answer) = gateway.ask(&Ask::new(api, &alias, true)).await;
+        assert!(status >= 500, "{api:?}: {status} {}", String::from_utf8_lossy(&answer));
+    }
+    for outcome in gateway.outcomes().await {
+        assert_ne!(outcome["status"], "succeeded", "{outcome:#}");
     }
 }
 

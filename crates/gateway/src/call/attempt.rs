@@ -20,7 +20,10 @@ use preloop_govern::ModelPermit;
 use preloop_types::{Model, OnUnsupported};
 use tokio::time::timeout;
 
-use super::Asked;
+use super::{
+    Asked,
+    beginning::{Beginning, beginning, document},
+};
 use crate::{
     Gateway,
     carrier::is_carried_in,
@@ -255,28 +258,46 @@ async fn once(gateway: &Gateway, prepared: &Prepared, permit: &ModelPermit) -> R
         }
         let (head, mut body) = response.into_parts();
         // As long as nothing of an answer came, it can be asked for again, and the agent told of a failure.
-        let first = match timeout(FIRST_BYTE_WITHIN, first_piece(&mut body)).await {
+        let (first, begins) = match timeout(FIRST_BYTE_WITHIN, first_piece(&mut body)).await {
             Err(_) => return Err(refused(Fault::of_waiting(profile, FIRST_BYTE_WITHIN, false))),
             Ok(None) => return Err(refused(Fault::of_protocol(profile, "it ended its answer before it began"))),
             Ok(Some(first)) => first,
         };
+        if begins == Beginning::Error {
+            let whole = [&first[..], &rest_of(body).await].concat();
+            return Err(refusal(prepared, &head, document(&whole).to_vec().into()));
+        }
         return Ok(Answer { response: Response::from_parts(head, body), first, sent, attempts: 0 });
     }
     let (head, body) = response.into_parts();
-    let body = timeout(FIRST_BYTE_WITHIN, Limited::new(body, REFUSAL_BYTES_MAX).collect()).await;
-    let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let body = secrets::without(body, &prepared.secrets);
-    let fault = Fault::of_answer(profile, head.status.as_u16(), &head.headers, &body);
-    let verbatim = fault.verbatim && prepared.translated.is_none();
-    Err(Refused { fault, verbatim: verbatim.then_some(body) })
+    Err(refusal(prepared, &head, rest_of(body).await))
 }
 
-/// What comes first; `None` if the answer ends or breaks before.
-async fn first_piece(body: &mut Incoming) -> Option<Bytes> {
+/// What a provider said instead of an answer.
+fn refusal(prepared: &Prepared, head: &http::response::Parts, body: Bytes) -> Refused {
+    let body = secrets::without(body, &prepared.secrets);
+    let fault = Fault::of_answer(prepared.profile, head.status.as_u16(), &head.headers, &body);
+    let verbatim = fault.verbatim && prepared.translated.is_none();
+    Refused { fault, verbatim: verbatim.then_some(body) }
+}
+
+/// The rest of a refusal, as far as it comes.
+async fn rest_of(body: Incoming) -> Bytes {
+    let body = timeout(FIRST_BYTE_WITHIN, Limited::new(body, REFUSAL_BYTES_MAX).collect()).await;
+    body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default()
+}
+
+/// What comes first, until it can be told from an error; `None` if the answer ends or breaks before it begins.
+async fn first_piece(body: &mut Incoming) -> Option<(Bytes, Beginning)> {
+    let mut first = Bytes::new();
     loop {
-        let piece = body.frame().await?.ok()?.into_data();
-        if let Some(bytes) = piece.ok().filter(|bytes| !bytes.is_empty()) {
-            return Some(bytes);
+        let piece = body.frame().await.and_then(Result::ok);
+        let Some(piece) = piece else { return (!first.is_empty()).then_some((first, Beginning::Answer)) };
+        let Some(bytes) = piece.into_data().ok().filter(|bytes| !bytes.is_empty()) else { continue };
+        first = if first.is_empty() { bytes } else { [first, bytes].concat().into() };
+        match beginning(&first) {
+            Beginning::Unclear => {}
+            begins => return Some((first, begins)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod beginning;
 mod breaker;
 mod count;
 mod native;

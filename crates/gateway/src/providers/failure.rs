@@ -133,7 +133,9 @@ impl Fault {
     /// Of an answer that is an error, which some providers send with a status of success.
     pub fn of_answer(provider: &Profile, status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let told = Told::read(headers, body);
-        let status = if status < 300 { told.implied_status() } else { status };
+        // What an error under a status of success stands for, if it says so; else nobody knows what was done.
+        let implied = if status < 300 { told.implied_status() } else { Some(status) };
+        let status = implied.unwrap_or(502);
         let class = classify(status, &told);
         let retry_after = told.retry_after(headers);
         let message = match (&told.message, class) {
@@ -152,7 +154,7 @@ impl Fault {
             retry: retry(class, status, retry_after),
             retry_after,
             may_have_arrived: true,
-            provider_status: Some(status),
+            provider_status: implied,
             provider_code: told.code,
             status: agent_status(class, status),
             code: class.code(),

@@ -73,15 +73,15 @@ impl Told {
         ])
     }
 
-    /// The status an error stands for that came with one of success.
-    pub(super) fn implied_status(&self) -> u16 {
+    /// The status an error stands for that came with one of success, if it says so.
+    pub(super) fn implied_status(&self) -> Option<u16> {
         match self.number {
-            Some(number @ 400..=599) => number,
-            _ if self.says(&["rate_limit"]) => 429,
-            _ if self.says(&["overloaded"]) => 503,
-            _ if self.says(&["authentication_error", "permission_error"]) => 401,
-            _ if self.says(&["invalid_request"]) => 400,
-            _ => 502,
+            Some(number @ 400..=599) => Some(number),
+            _ if self.says(&["rate_limit"]) => Some(429),
+            _ if self.says(&["overloaded"]) => Some(503),
+            _ if self.says(&["authentication_error", "permission_error"]) => Some(401),
+            _ if self.says(&["invalid_request"]) => Some(400),
+            _ => None,
         }
     }
 
