@@ -34,6 +34,20 @@ pub struct ApprovalWorkflow {
     pub approvals_required: u32,
     /// Who may decide; the account's owner when empty.
     pub approver_user_ids: Vec<Uuid>,
+    /// Teams whose members may decide.
+    pub approver_team_ids: Vec<Uuid>,
+    /// Who is asked too when nobody decided in time.
+    pub escalation_user_ids: Vec<Uuid>,
+    /// Teams that are.
+    pub escalation_team_ids: Vec<Uuid>,
+    /// Whose people decide when a reviewer that is no person cannot.
+    pub escalation_workflow_id: Option<Uuid>,
+    /// Nobody decides on what their own credential asks for.
+    pub no_self_approval: bool,
+    /// Neither who owns the credential nor who wrote the rule that asks may decide.
+    pub separation_of_duties: bool,
+    /// An approver may change the arguments before approving.
+    pub allow_edits: bool,
     /// Where else requests are announced; secret values are never shown.
     #[schema(value_type = Object)]
     pub channel_configs: JsonObject,
@@ -98,6 +112,28 @@ pub struct WorkflowFields {
     /// Who may decide; the account's owner when empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approver_user_ids: Option<Vec<Uuid>>,
+    /// Teams whose members may decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approver_team_ids: Option<Vec<Uuid>>,
+    /// Who is asked too when nobody decided in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalation_user_ids: Option<Vec<Uuid>>,
+    /// Teams that are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalation_team_ids: Option<Vec<Uuid>>,
+    /// Whose people decide when a reviewer that is no person cannot.
+    #[serde(skip_serializing_if = "Update::is_keep")]
+    #[schema(value_type = Option<Uuid>)]
+    pub escalation_workflow_id: Update<Uuid>,
+    /// Nobody decides on what their own credential asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_self_approval: Option<bool>,
+    /// Neither who owns the credential nor who wrote the rule that asks may decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub separation_of_duties: Option<bool>,
+    /// An approver may change the arguments before approving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_edits: Option<bool>,
     /// `{"webhook": {"url", "headers"?}, "email": [address]}`. A header value of
     /// `{"redacted": true}` stays as it was.
     #[serde(skip_serializing_if = "Option::is_none")]

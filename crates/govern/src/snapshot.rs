@@ -1,6 +1,7 @@
 //! An account's configuration, compiled once and shared by every call until it changes.
 
 mod models;
+mod people;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -23,7 +24,9 @@ use preloop_types::{
 };
 use serde::Serialize;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
+pub(crate) use self::people::active_people;
 use crate::Result;
 
 /// Everything about an account that decides calls. Immutable: a change makes a new one.
@@ -48,6 +51,8 @@ pub struct Snapshot {
     pub users: HashMap<UserId, User>,
     /// Teams by id.
     pub teams: HashMap<TeamId, Team>,
+    /// Who wrote which rule, and the rules of which agent or key.
+    pub rule_authors: HashMap<Uuid, UserId>,
     /// What narrows agents and keys.
     pub governance: HashMap<SubjectRef, SubjectGovernance>,
     /// Models, by alias; disabled ones too.
@@ -105,12 +110,6 @@ impl Snapshot {
             && self.ruleset.visible(who, &tool.reference)
     }
 
-    /// Who decides where no approver is named: the person the account began with.
-    pub fn owners(&self) -> Vec<UserId> {
-        let active = self.users.values().filter(|user| user.is_active);
-        active.map(|user| (user.created_at, user.id)).min().map(|(_, id)| id).into_iter().collect()
-    }
-
     /// The server with this slug.
     pub fn server(&self, slug: &str) -> Option<&Arc<Server>> {
         self.servers.values().find(|server| server.slug == slug)
@@ -126,6 +125,7 @@ impl Snapshot {
         let governance = rows.subject_governance().await?;
         let users = rows.users().await?;
         let teams = rows.teams().await?;
+        let rule_authors = rows.rule_authors().await?;
         let models = rows.models().await?;
         let price_overrides = rows.price_overrides().await?;
         let budgets = rows.budgets().await?;
@@ -163,6 +163,7 @@ impl Snapshot {
             defaults,
             users: users.into_iter().map(|user| (user.id, user)).collect(),
             teams: teams.into_iter().map(|team| (team.id, team)).collect(),
+            rule_authors,
             governance: governance.into_iter().collect(),
             models: models.into_iter().map(Arc::new).collect(),
             price_overrides,

@@ -190,6 +190,9 @@ impl Document {
         for workflow in &mut wanted.approval_workflows {
             if let Some(old) = current.approval_workflows.iter().find(|old| old.name == workflow.name) {
                 workflow.approver_users = workflow.approver_users.take().or_else(|| old.approver_users.clone());
+                workflow.approver_teams = workflow.approver_teams.take().or_else(|| old.approver_teams.clone());
+                workflow.escalation_users = workflow.escalation_users.take().or_else(|| old.escalation_users.clone());
+                workflow.escalation_teams = workflow.escalation_teams.take().or_else(|| old.escalation_teams.clone());
                 workflow.channel_configs = workflow.channel_configs.take().or_else(|| old.channel_configs.clone());
             }
         }

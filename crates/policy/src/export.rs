@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use preloop_types::{
-    SealedChannel, ServerId, Timestamp, UserId, WorkflowId,
+    SealedChannel, ServerId, TeamId, Timestamp, UserId, WorkflowId,
     config::{
         AccessRule, Auth, Channels, Defaults, Server, ServerSettings, ToolConfig, ToolSource, Transport, Workflow,
     },
@@ -34,6 +34,8 @@ pub struct Rows<'a> {
     pub defaults: &'a Defaults,
     /// Its users and their names.
     pub users: &'a [(UserId, String)],
+    /// Its teams and their names.
+    pub teams: &'a [(TeamId, String)],
 }
 
 impl Rows<'_> {
@@ -226,9 +228,7 @@ impl ServerEntry {
 // === Workflows ===
 
 fn workflow_entry(rows: &Rows<'_>, workflow: &Workflow) -> WorkflowEntry {
-    let name_of = |id: &UserId| rows.users.iter().find(|(user, _)| user == id).map(|(_, name)| name.clone());
-    // An approver whose name is gone cannot be written down: then the approvers stay as they are.
-    let approvers: Option<Vec<_>> = workflow.approvers.iter().map(name_of).collect();
+    let settings = &workflow.settings;
     let kind = workflow.extra.get("workflow_type").and_then(|raw| serde_json::from_str::<String>(raw.0.get()).ok());
     WorkflowEntry {
         name: workflow.name.clone(),
@@ -238,10 +238,25 @@ fn workflow_entry(rows: &Rows<'_>, workflow: &Workflow) -> WorkflowEntry {
         is_default: workflow.is_default,
         workflow_type: kind.unwrap_or_else(|| "simple".to_owned()),
         approvals_required: workflow.approvals_required,
-        approver_users: approvers.filter(|approvers| !approvers.is_empty()),
+        approver_users: names_of(rows.users, &workflow.approvers),
+        approver_teams: names_of(rows.teams, &settings.approver_teams),
+        escalation_users: names_of(rows.users, &settings.escalation_users),
+        escalation_teams: names_of(rows.teams, &settings.escalation_teams),
+        escalation_workflow: settings.escalation_workflow.and_then(|id| rows.workflow_name(id)),
+        no_self_approval: settings.no_self_approval,
+        separation_of_duties: settings.separation_of_duties,
+        allow_edits: settings.allow_edits,
         channel_configs: channels(&workflow.channels),
         async_approval: workflow.async_approval,
     }
+}
+
+/// The names of all of them, if there are any. One whose name is gone cannot be written down: then they stay as
+/// they are.
+fn names_of<Id: PartialEq>(all: &[(Id, String)], some: &[Id]) -> Option<Vec<String>> {
+    let name_of = |id: &Id| all.iter().find(|(other, _)| other == id).map(|(_, name)| name.clone());
+    let names: Option<Vec<_>> = some.iter().map(name_of).collect();
+    names.filter(|names| !names.is_empty())
 }
 
 fn channels(channels: &Channels) -> Option<JsonObject> {
@@ -288,6 +303,11 @@ impl WorkflowEntry {
             "require_reason": self.require_reason, "is_default": self.is_default,
             "workflow_type": (self.workflow_type != "simple").then_some(&self.workflow_type),
             "approvals_required": self.approvals_required, "approver_users": self.approver_users,
+            "approver_teams": self.approver_teams, "escalation_users": self.escalation_users,
+            "escalation_teams": self.escalation_teams, "escalation_workflow": self.escalation_workflow,
+            "no_self_approval": self.no_self_approval.then_some(true),
+            "separation_of_duties": self.separation_of_duties.then_some(true),
+            "allow_edits": (!self.allow_edits).then_some(false),
             "channel_configs": channels, "async_approval": self.async_approval,
         })
     }

@@ -8,7 +8,7 @@ use preloop_types::{
     UserId, WorkflowId,
     config::{
         Auth, Channels, Defaults, Server, ServerSettings, ServerStatus, SubjectGovernance, SubjectRef, ToolConfig,
-        Transport, Workflow,
+        Transport, Workflow, WorkflowSettings,
     },
 };
 
@@ -60,7 +60,8 @@ pub(crate) fn anybody(at: Timestamp) -> Principal {
 impl Sandbox {
     /// An account that has nothing but `document`, and servers called `servers`.
     pub fn of(document: &Document, servers: &[String], at: Timestamp) -> Result<Self, Vec<Problem>> {
-        let nothing = Rows { servers: &[], workflows: &[], configs: &[], defaults: &Defaults::default(), users: &[] };
+        let nothing =
+            Rows { servers: &[], workflows: &[], configs: &[], defaults: &Defaults::default(), users: &[], teams: &[] };
         let mut whole = document.clone();
         let named = document.tools.iter().filter_map(|tool| match &tool.source {
             ToolOrigin::Server(name) => Some(name),
@@ -257,6 +258,7 @@ fn workflow(entry: &WorkflowEntry, at: Timestamp) -> Workflow {
         async_approval: entry.async_approval,
         approvals_required: entry.approvals_required,
         approvers: Vec::new(),
+        settings: WorkflowSettings::default(),
         channels: Channels::default(),
         extra: BTreeMap::new(),
         created_at: at,

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, BypassId, EndpointId, GrantId, Hash, IdentityProvider, KeyId, Model,
-    ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, Team, TeamId,
-    Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Hash, IdentityProvider,
+    KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId,
+    Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::{
     Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall, DecidedPlace,
-    Device, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, KeyRow, OAuthCode, Passkey, PolicyVersion,
-    Preferences, Record, RecordFilter, Result, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion,
-    Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
+    Delegation, Device, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, KeyRow, OAuthCode, Passkey,
+    PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, RuntimeSession, Sealer, SecretOwner,
+    SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,
@@ -188,10 +188,20 @@ reads! {
     key(id: KeyId) -> Option<KeyRow>;
     /// The credential known by that id, a key or a grant, with its owner.
     credential(id: KeyId) -> Option<FoundKey>;
+    /// Who last wrote each rule, and the rules of each agent and key, by their ids.
+    rule_authors() -> HashMap<Uuid, UserId>;
+    /// Delegations that are not over at `now`.
+    delegations(now: Timestamp) -> Vec<Delegation>;
+    /// One delegation, over or not.
+    delegation(id: DelegationId) -> Option<Delegation>;
     /// One request for a human decision.
     approval(id: ApprovalId) -> Option<Approval>;
     /// Requests, newest first.
     approvals(filter: ApprovalFilter) -> Vec<Approval>;
+    /// What nobody decided in its first window and others can be asked about.
+    approvals_to_escalate(now: Timestamp) -> Vec<Approval>;
+    /// Requests that people are to be reminded of, and which reminder that is.
+    approvals_to_remind_of(now: Timestamp) -> Vec<(Approval, Reminder)>;
     /// A request's history, oldest first.
     approval_events(id: ApprovalId) -> Vec<ApprovalEvent>;
     /// What became of the webhooks of requests from `first` to `last`, oldest first.

@@ -103,6 +103,7 @@ impl Tx<'_> {
             is_default: true,
             async_approval: false,
             approvals_required: 1,
+            settings: preloop_types::config::WorkflowSettings::default(),
             approvers: vec![user],
             channels: Channels::default(),
             extra: BTreeMap::new(),

@@ -15,6 +15,7 @@ mod bypasses;
 mod chat;
 mod clock;
 mod db;
+mod delegations;
 mod devices;
 mod error;
 mod event_webhooks;
@@ -35,6 +36,7 @@ mod passwords;
 mod policy_versions;
 mod prices;
 pub mod proof;
+mod rule_authors;
 mod runtime_sessions;
 mod seal;
 mod secrets;
@@ -53,13 +55,14 @@ mod workflows;
 pub use account::{AccountStore, View};
 pub use api_keys::{FoundKey, KeyRow};
 pub use approvals::{
-    Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus, Claim, Execution, ExecutionState, Joined, NewApproval,
-    Requester, TokenGrant, VoteCast, VoteOutcome, Voter,
+    Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus, Ballot, Claim, Edit, Excluded, Execution, ExecutionState,
+    HandOver, Joined, NewApproval, NewEdit, Reminder, Requester, TokenGrant, VoteCast, VoteOutcome, Voter,
 };
 pub use bootstrap::{NewKey, NewOwner, Owner};
 pub use bypasses::Bypass;
 pub use chat::ChatLink;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use delegations::Delegation;
 pub use devices::{DEVICE_CODE_TTL, Device, Preferences};
 pub use error::{Error, Result};
 pub use event_webhooks::{DeadLetter, EVENT_CHANNEL, EventEndpoint};

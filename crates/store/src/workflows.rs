@@ -10,7 +10,7 @@ row! {
     struct WorkflowRow {
         id: Uuid, name: String, description: Option<String>, timeout_seconds: i64, require_reason: bool,
         is_default: bool, async_approval: bool, approvals_required: i64, approvers: String, channels: String,
-        extra: String, created_at: i64, updated_at: i64, deleted_at: Option<i64>,
+        extra: String, settings: String, created_at: i64, updated_at: i64, deleted_at: Option<i64>,
     }
 }
 
@@ -26,6 +26,7 @@ impl WorkflowRow {
             async_approval: self.async_approval,
             approvals_required: small(self.approvals_required)?,
             approvers: from_json(&self.approvers)?,
+            settings: from_json(&self.settings)?,
             channels: from_json(&self.channels)?,
             extra: from_json(&self.extra)?,
             created_at: at(self.created_at),
@@ -56,7 +57,8 @@ impl Tx<'_> {
     pub async fn insert_workflow(&mut self, workflow: &Workflow) -> Result<()> {
         let sql = "INSERT INTO workflows (account_id, id, name, description, timeout_seconds, require_reason, \
                    is_default, async_approval, approvals_required, approvers, channels, extra, created_at, updated_at, \
-                   deleted_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+                   deleted_at, settings) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
         self.put_workflow(sql, workflow).await.map(drop)
     }
 
@@ -64,7 +66,7 @@ impl Tx<'_> {
     pub async fn update_workflow(&mut self, workflow: &Workflow) -> Result<()> {
         let sql = "UPDATE workflows SET name = $3, description = $4, timeout_seconds = $5, require_reason = $6, \
                    is_default = $7, async_approval = $8, approvals_required = $9, approvers = $10, channels = $11, \
-                   extra = $12, created_at = $13, updated_at = $14, deleted_at = $15 \
+                   extra = $12, created_at = $13, updated_at = $14, deleted_at = $15, settings = $16 \
                    WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL";
         found(self.put_workflow(sql, workflow).await?)
     }
@@ -103,7 +105,8 @@ impl Tx<'_> {
             json(&workflow.extra)?,
             workflow.created_at.micros(),
             workflow.updated_at.micros(),
-            micros(workflow.deleted_at)
+            micros(workflow.deleted_at),
+            json(&workflow.settings)?
         )
     }
 }

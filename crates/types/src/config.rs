@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    AgentId, Guardrails, Hash, KeyId, ModelPattern, RateLimit, RuleId, ServerId, Timestamp, ToolConfigId, ToolId,
-    UserId, WorkflowId,
+    AgentId, Guardrails, Hash, KeyId, ModelPattern, RateLimit, RuleId, ServerId, TeamId, Timestamp, ToolConfigId,
+    ToolId, UserId, WorkflowId,
 };
 
 /// An upstream MCP server.
@@ -437,8 +437,10 @@ pub struct Workflow {
     pub async_approval: bool,
     /// Approvals needed (1 to 10).
     pub approvals_required: u32,
-    /// Who may decide; the account's owner when empty.
+    /// Who may decide, besides the teams in `settings`; the account's owner when there is nobody.
     pub approvers: Vec<UserId>,
+    /// Who else may decide, who may not, and what happens when nobody does.
+    pub settings: WorkflowSettings,
     /// Where else requests are announced.
     pub channels: Channels,
     /// Keys of the policy document that have no behaviour yet, kept for export.
@@ -449,6 +451,52 @@ pub struct Workflow {
     pub updated_at: Timestamp,
     /// When it was deleted; kept for its history.
     pub deleted_at: Option<Timestamp>,
+}
+
+/// Who decides beyond the approvers named one by one, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkflowSettings {
+    /// Teams whose members may decide; who they are is settled when a request is made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approver_teams: Vec<TeamId>,
+    /// People who are asked too when nobody decided in time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub escalation_users: Vec<UserId>,
+    /// Teams that are asked too when nobody decided in time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub escalation_teams: Vec<TeamId>,
+    /// Which workflow's people decide when a reviewer that is no person cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalation_workflow: Option<WorkflowId>,
+    /// Nobody decides on what their own credential asks for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_self_approval: bool,
+    /// Neither who owns the credential nor who wrote the rule that asks may decide.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub separation_of_duties: bool,
+    /// An approver may change the arguments before approving.
+    #[serde(skip_serializing_if = "is_true")]
+    pub allow_edits: bool,
+}
+
+impl Default for WorkflowSettings {
+    fn default() -> Self {
+        Self {
+            approver_teams: Vec::new(),
+            escalation_users: Vec::new(),
+            escalation_teams: Vec::new(),
+            escalation_workflow: None,
+            no_self_approval: false,
+            separation_of_duties: false,
+            allow_edits: true,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Where requests of a workflow are announced, besides the approvers' own channels.

@@ -102,6 +102,16 @@ kinds! {
     ApprovalVoted = "approval.voted"
     /// The request reached its end: approved, declined, expired or cancelled.
     ApprovalResolved = "approval.resolved"
+    /// Nobody decided in time; others are asked.
+    ApprovalEscalated = "approval.escalated"
+    /// A reviewer could not decide; another workflow's people do.
+    ApprovalHandedOver = "approval.handed_over"
+    /// An approver changed the arguments.
+    ApprovalEdited = "approval.edited"
+    /// A leave to make the same call again was given or taken back.
+    StandingGrantChanged = "approval.grant_changed"
+    /// A person named who decides in their place, or ended that.
+    DelegationChanged = "approval.delegation_changed"
     /// A channel was told of a request, or failed to be.
     ApprovalNotified = "approval.notified"
     /// The configuration changed.

@@ -76,6 +76,10 @@ ids! {
     WorkflowId
     /// A request for a human decision.
     ApprovalId
+    /// A leave to make the same call again without asking.
+    StandingGrantId
+    /// A time in which somebody else decides in a person's place.
+    DelegationId
     /// One governed call; joins every journal record about it.
     CallId
     /// One change of the configuration.

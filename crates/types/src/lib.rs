@@ -43,9 +43,9 @@ pub use event_type::EventType;
 pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DeviceId, EndpointId, GrantId, IdError,
-    KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId, TeamId, ToolConfigId, ToolId, UserId,
-    WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DelegationId, DeviceId, EndpointId, GrantId,
+    IdError, KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId, StandingGrantId, TeamId,
+    ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
 pub use identity_provider::{GroupMapping, IdentityProvider, ProviderKind};
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};

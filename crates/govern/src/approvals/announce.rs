@@ -43,9 +43,8 @@ pub(super) struct Story {
 
 impl Story {
     /// The story of a request that is open already. `requester` says who asks, in one line.
-    #[expect(dead_code, reason = "for whoever is told later: those an escalation or a reminder is for")]
     pub(super) fn of(approval: &Approval, requester: String, occasion: Occasion) -> Result<Self> {
-        let mut arguments = serde_json::from_str(approval.arguments()?.get()).unwrap_or(Value::Null);
+        let mut arguments = serde_json::from_str(approval.arguments_to_run()?.get()).unwrap_or(Value::Null);
         redact(&mut arguments);
         let context: Value = serde_json::from_str(approval.rule_context.0.get()).unwrap_or_default();
         Ok(Self {

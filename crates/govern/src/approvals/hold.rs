@@ -13,6 +13,7 @@ use serde_json::{Value, json, value::to_raw_value};
 use super::{
     Approvals,
     announce::{About, Story, announce, channels, clean},
+    electorate::Electorate,
 };
 use crate::{Admission, Governor, Occasion, RefusalKind, Result, Snapshot, governor::unavailable, records};
 
@@ -32,6 +33,7 @@ pub struct Held {
 
 /// What a human is to be asked.
 struct Asked<'a> {
+    electorate: Electorate,
     call: &'a ToolCall,
     decision: &'a Decision,
     snapshot: &'a Snapshot,
@@ -64,7 +66,16 @@ impl Approvals<'_> {
                 return Admission::Refused(refusal);
             }
         };
-        match self.put(who, Asked { call: &call, decision, snapshot, workflow }, arguments).await {
+        let electorate = Electorate::of(snapshot, workflow, who, decision);
+        if electorate.is_empty() && workflow.channels.email.is_empty() {
+            let message = format!(
+                "Tool '{}' requires approval, but nobody may give it: workflow `{}` excludes everybody it names. Ask an \
+                 administrator to name other approvers",
+                call.tool.exposed, workflow.name
+            );
+            return Admission::Refused(self.governor.refuse(who, &call, RefusalKind::Misconfigured, message).await);
+        }
+        match self.put(who, Asked { electorate, call: &call, decision, snapshot, workflow }, arguments).await {
             Ok(held) => Admission::Held(Box::new(held)),
             Err(error) => Admission::Refused(unavailable(call.id, &error)),
         }
@@ -138,7 +149,7 @@ struct RuleContext<'a> {
 
 impl Request {
     fn new(governor: &Governor, who: &Principal, asked: &Asked<'_>, args_hash: Hash) -> Self {
-        let Asked { call, decision, snapshot, workflow } = asked;
+        let Asked { call, decision, snapshot, workflow, electorate } = asked;
         let now = governor.now();
         let mut shown = serde_json::from_str(call.arguments.get()).unwrap_or(Value::Null);
         redact(&mut shown);
@@ -160,7 +171,9 @@ impl Request {
             arguments: call.arguments.clone(),
             justification: call.justification.clone(),
             approvals_required: workflow.approvals_required,
-            approvers: if workflow.approvers.is_empty() { snapshot.owners() } else { workflow.approvers.clone() },
+            approvers: electorate.approvers.clone(),
+            excluded: electorate.excluded.clone(),
+            escalate_to: electorate.escalate_to.clone(),
             require_reason: workflow.require_reason,
             async_mode: workflow.async_approval,
             window: Duration::from_secs(u64::from(workflow.timeout_seconds)),
@@ -168,6 +181,7 @@ impl Request {
             policy_version: snapshot.version.to_string(),
             rule_context: RawJson(to_raw_value(&context).unwrap_or_default()),
             shown_hash: Some(shown_hash(call, &shown, &decision.reason)),
+            preview: None,
         };
         Self { new, requested_at: now, shown }
     }

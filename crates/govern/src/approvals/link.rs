@@ -2,9 +2,9 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use preloop_store::Approval;
-use preloop_types::{ApprovalId, Hash, Permission, Principal};
+use preloop_types::{ApprovalId, Hash, Principal};
 
-use super::{Approvals, Decider};
+use super::{Approvals, Decider, vote::deciding_person};
 use crate::{Error, Result};
 
 /// 32 random bytes that let their holder see and decide one request. Only their hash is stored.
@@ -27,10 +27,7 @@ impl Token {
 impl Approvals<'_> {
     /// A fresh link to one request for the caller, who may open it on a phone.
     pub async fn link(&self, who: &Principal, id: ApprovalId) -> Result<String> {
-        if !who.may(Permission::DecideApprovals) {
-            return Err(Error::Forbidden("this credential may not decide approvals".to_owned()));
-        }
-        self.get(who.account, id).await?;
+        deciding_person(who, &self.get(who.account, id).await?)?;
         let token = Token::generate();
         let (hash, user, recipient) = (token.hash(), Some(who.user), who.username.clone());
         self.governor

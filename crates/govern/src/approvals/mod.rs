@@ -5,6 +5,7 @@
 //! waiter that is never woken, a crash between two steps, or a second replica change nothing
 //! about the outcome.
 //!
+//! - [`electorate`]: who decides, and who may not.
 //! - [`hold`]: a call becomes a request, or joins the one that is open for the same call.
 //! - [`announce`]: people are told.
 //! - [`vote`]: people decide.
@@ -13,6 +14,7 @@
 //! - [`sweep`]: deadlines, lost claims, approved calls nobody waits for.
 
 mod announce;
+mod electorate;
 mod hold;
 mod link;
 mod redeem;

@@ -229,7 +229,8 @@ fn declined(approval: &Approval) -> Refusal {
 
 fn expired(approval: &Approval) -> Refusal {
     let waited = approval.expires_at.since(approval.requested_at).as_secs();
-    refusal(approval, RefusalKind::Expired, format!("Approval timeout: request expired after {waited}s"))
+    let escalated = if approval.escalated_at.is_some() { " (including escalation)" } else { "" };
+    refusal(approval, RefusalKind::Expired, format!("Approval timeout: request expired after {waited}s{escalated}"))
 }
 
 fn cancelled(approval: &Approval) -> Refusal {

@@ -2,11 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use preloop_store::{Approval, ApprovalStatus, Event, ExecutionState};
-use preloop_types::{AccountId, ApprovalId, Principal, Subject};
+use preloop_store::{Approval, ApprovalStatus, Event, ExecutionState, Voter};
+use preloop_types::{AccountId, ApprovalId, Entry, EntryKind, Principal, Subject, UserId};
+use serde::Serialize;
 
-use super::{Approvals, Redeemed, vote::resolved};
-use crate::{Result, identify::active};
+use super::{
+    Approvals, Redeemed,
+    announce::{About, Announcement, Story, announce},
+    request_line,
+    vote::resolved,
+};
+use crate::{Occasion, Result, identify::active, records};
 
 /// An approved call that nobody claimed for this long has nobody.
 const LEFT_OVER_AFTER: Duration = Duration::from_secs(5);
@@ -16,7 +22,9 @@ impl Approvals<'_> {
     /// once.
     pub(crate) async fn sweep(&self) -> Result<()> {
         for account in self.governor.store().due_approvals(self.governor.now()).await? {
+            self.escalate(account).await?;
             self.expire(account).await?;
+            self.remind(account).await?;
             self.abandon(account).await?;
         }
         Ok(())
@@ -31,6 +39,64 @@ impl Approvals<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Asks others about what nobody decided in time.
+    async fn escalate(&self, account: AccountId) -> Result<()> {
+        let overdue = self.governor.store().account(account).approvals_to_escalate(self.governor.now()).await?;
+        for approval in overdue {
+            let id = approval.id;
+            let notices = self.notices_for(&approval, &approval.escalate_to, Occasion::Escalated).await?;
+            let escalating = self.governor.store().write(account, move |tx| {
+                Box::pin(async move {
+                    let Some(now) = tx.escalate(id).await? else { return Ok(()) };
+                    tx.record(escalated(&now));
+                    let detail = format!("nobody decided in time; {} more are asked", now.escalate_to.len());
+                    tx.add_approval_event(id, "escalation_triggered", Some(&detail), None, None).await?;
+                    announce(tx, id, notices).await
+                })
+            });
+            escalating.await?;
+        }
+        Ok(())
+    }
+
+    /// Reminds those who have not decided of what will soon be over.
+    async fn remind(&self, account: AccountId) -> Result<()> {
+        let due = self.governor.store().account(account).approvals_to_remind_of(self.governor.now()).await?;
+        for (approval, reminder) in due {
+            let id = approval.id;
+            let voted = |user: &UserId| approval.votes.iter().any(|vote| vote.seat() == Voter::User(*user));
+            let silent: Vec<UserId> = approval.approvers.iter().filter(|user| !voted(user)).copied().collect();
+            let notices = self.notices_for(&approval, &silent, Occasion::Reminder(reminder.number)).await?;
+            let reminding = self.governor.store().write(account, move |tx| {
+                Box::pin(async move {
+                    if tx.remind(id, reminder).await? {
+                        announce(tx, id, notices).await?;
+                    }
+                    Ok(())
+                })
+            });
+            reminding.await?;
+        }
+        Ok(())
+    }
+
+    /// What `people` are told of a request that is open already.
+    async fn notices_for(
+        &self,
+        approval: &Approval,
+        people: &[UserId],
+        occasion: Occasion,
+    ) -> Result<Vec<Announcement>> {
+        let snapshot = self.governor.snapshot(approval.account).await?;
+        let Some(workflow) = snapshot.workflows.get(&approval.workflow) else { return Ok(Vec::new()) };
+        let about = About { account: approval.account, agent: approval.requester.agent, workflow };
+        let recipients = self.recipients(about, &snapshot, people).await?;
+        let key = self.governor.store().account(approval.account).credential(approval.requester.key).await?;
+        let key = key.map_or_else(|| "an agent".to_owned(), |found| found.key.name);
+        let requester = request_line(&key, approval.requester.client.as_deref());
+        Ok(self.announcements(&Story::of(approval, requester, occasion)?, recipients))
     }
 
     async fn expire(&self, account: AccountId) -> Result<()> {
@@ -99,4 +165,25 @@ impl Approvals<'_> {
         let found = rows.credential(approval.requester.key).await?;
         Ok(found.and_then(|found| active(found, self.governor.now()).ok()).map(Arc::new))
     }
+}
+
+#[derive(Serialize)]
+struct Escalated<'a> {
+    approval: ApprovalId,
+    tool: &'a str,
+    server: &'a str,
+    workflow: &'a str,
+    asked: &'a [UserId],
+}
+
+/// The record that others are asked.
+fn escalated(approval: &Approval) -> Entry {
+    let body = Escalated {
+        approval: approval.id,
+        tool: &approval.tool.exposed,
+        server: &approval.tool.server,
+        workflow: &approval.workflow_name,
+        asked: &approval.escalate_to,
+    };
+    records::approval(EntryKind::ApprovalEscalated, Subject::default(), approval, &body)
 }

@@ -1,17 +1,19 @@
-use preloop_store::{Approval, ApprovalStatus, Event, VoteOutcome, Voter};
+use preloop_store::{Approval, ApprovalStatus, Ballot, Event, Tx, VoteOutcome, Voter};
 use preloop_types::{AccountId, ApprovalId, EntryKind, Hash, Permission, Principal, Subject, UserId};
 use serde::Serialize;
 
-use super::Approvals;
+use super::{Approvals, electorate::Seat};
 use crate::{Error, Result, records};
 
 /// One person's decision.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Vote {
     /// Approve, or decline.
     pub approve: bool,
     /// Why.
     pub comment: Option<String>,
+    /// Hash of what they saw: the vote does not count if the request is something else by now.
+    pub shown: Option<Hash>,
 }
 
 /// Who decides.
@@ -41,6 +43,9 @@ struct Voted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<&'a str>,
     via: &'a str,
+    /// Who was away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<UserId>,
     /// The decider is not on the workflow's list.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     r#override: bool,
@@ -63,12 +68,9 @@ struct Resolved<'a> {
 impl Approvals<'_> {
     /// Records the caller's decision on a request.
     pub async fn decide(&self, who: &Principal, id: ApprovalId, vote: Vote) -> Result<Approval> {
-        if !who.may(Permission::DecideApprovals) {
-            return Err(Error::Forbidden("this credential may not decide approvals".to_owned()));
-        }
         let approval = self.get(who.account, id).await?;
-        let subject = Subject::from(who);
-        self.cast(approval, &Decider::User { id: who.user, via: "api" }, subject, vote).await
+        deciding_person(who, &approval)?;
+        self.cast(approval, &Decider::User { id: who.user, via: "api" }, Subject::from(who), vote).await
     }
 
     /// Records the decision the owner of the calling credential gave at the agent's client. Only
@@ -109,6 +111,28 @@ impl Approvals<'_> {
     }
 
     async fn cast(&self, approval: Approval, decider: &Decider, subject: Subject, vote: Vote) -> Result<Approval> {
+        let ballot = self.ballot(&approval, decider, vote).await?;
+        let (account, id, cast) = (approval.account, approval.id, ballot.clone());
+        let outcome = self
+            .governor
+            .store()
+            .write(account, move |tx| {
+                Box::pin(async move {
+                    let outcome = tx.vote(id, &cast).await?;
+                    record_vote(tx, id, &cast, subject, &outcome).await?;
+                    Ok(outcome)
+                })
+            })
+            .await?;
+        answer(id, &ballot, outcome)
+    }
+
+    /// The vote as it counts: who may cast it, and in whose place.
+    async fn ballot(&self, approval: &Approval, decider: &Decider, vote: Vote) -> Result<Ballot> {
+        let (voter, via, seat) = match decider {
+            Decider::User { id, via } => (Voter::User(*id), (*via).to_owned(), self.seat_of(approval, *id).await?),
+            Decider::Link { recipient } => (Voter::Anonymous, format!("link to {recipient}"), Seat::Own),
+        };
         let comment = vote.comment.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if comment.as_ref().is_some_and(|text| text.len() > COMMENT_MAX) {
             return Err(Error::Invalid(format!("the comment is longer than {COMMENT_MAX} bytes")));
@@ -116,41 +140,19 @@ impl Approvals<'_> {
         if approval.require_reason && comment.is_none() {
             return Err(Error::Invalid("this workflow requires a reason: give a comment".to_owned()));
         }
-        let ballot = ballot(decider, vote.approve, comment);
-        let overriding = matches!(ballot.voter, Voter::User(user) if !approval.approvers.contains(&user));
-        let (account, id, cast) = (approval.account, approval.id, ballot.clone());
-        let outcome = self
-            .governor
-            .store()
-            .write(account, move |tx| {
-                Box::pin(async move {
-                    let outcome = tx.vote(id, cast.voter, cast.approve, cast.comment.as_deref(), &cast.via).await?;
-                    let (now, resolves) = match &outcome {
-                        VoteOutcome::Counted(now) => (now, false),
-                        VoteOutcome::Resolved(now) => (now, true),
-                        _ => return Ok(outcome),
-                    };
-                    let voted = Voted {
-                        approval: id,
-                        decision: word(cast.approve),
-                        comment: cast.comment.as_deref(),
-                        via: &cast.via,
-                        r#override: overriding,
-                        shown: now.shown_hash,
-                    };
-                    tx.record(records::approval(EntryKind::ApprovalVoted, subject, now, &voted));
-                    let (comment, user) = (cast.comment.as_deref(), subject.user);
-                    tx.add_approval_event(id, "vote_received", Some(word(cast.approve)), comment, user).await?;
-                    if resolves {
-                        tx.record(resolved(now, subject, comment));
-                        tx.add_approval_event(id, "approval_complete", Some(now.status.as_str()), None, user).await?;
-                    }
-                    tx.emit(Event::ApprovalChanged { account, id });
-                    Ok(outcome)
-                })
-            })
-            .await?;
-        answer(id, &ballot, outcome)
+        Ok(Ballot {
+            voter,
+            on_behalf_of: match seat {
+                Seat::InPlaceOf(user) => Some(user),
+                Seat::Own | Seat::Override => None,
+            },
+            overriding: seat == Seat::Override,
+            approve: vote.approve,
+            comment,
+            via,
+            shown: vote.shown,
+            answer: None,
+        })
     }
 
     /// Withdraws a pending request; false if it is not pending (any more).
@@ -177,21 +179,57 @@ impl Approvals<'_> {
     }
 }
 
-/// A vote, ready to be cast.
-#[derive(Clone)]
-struct Ballot {
-    voter: Voter,
-    approve: bool,
-    comment: Option<String>,
-    via: String,
+/// That this credential may decide on this request: a person's, with the permission, not used in somebody
+/// else's place, and not the one that asks.
+pub(super) fn deciding_person(who: &Principal, approval: &Approval) -> Result<()> {
+    let refused = if !who.may(Permission::DecideApprovals) || !who.is_person() {
+        "this credential may not decide approvals"
+    } else if who.impersonator.is_some() {
+        "nobody decides in somebody else's name: end the impersonation first"
+    } else if approval.requester.key == who.key {
+        "the credential that asked may not decide: use another way, such as the link in your mail"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Forbidden(refused.to_owned()))
 }
 
-fn ballot(decider: &Decider, approve: bool, comment: Option<String>) -> Ballot {
-    let (voter, via) = match decider {
-        Decider::User { id, via } => (Voter::User(*id), (*via).to_owned()),
-        Decider::Link { recipient } => (Voter::Anonymous, format!("link to {recipient}")),
+/// A vote that counted, in the journal and in the request's history; and the end, if it was that.
+async fn record_vote(
+    tx: &mut Tx<'_>,
+    id: ApprovalId,
+    cast: &Ballot,
+    subject: Subject,
+    outcome: &VoteOutcome,
+) -> preloop_store::Result<()> {
+    let (now, resolves) = match outcome {
+        VoteOutcome::Counted(now) => (now, false),
+        VoteOutcome::Resolved(now) => (now, true),
+        _ => return Ok(()),
     };
-    Ballot { voter, approve, comment, via }
+    let voted = Voted {
+        approval: id,
+        decision: word(cast.approve),
+        comment: cast.comment.as_deref(),
+        via: &cast.via,
+        on_behalf_of: cast.on_behalf_of,
+        r#override: cast.overriding,
+        shown: now.shown_hash,
+    };
+    tx.record(records::approval(EntryKind::ApprovalVoted, subject, now, &voted));
+    let (comment, user) = (cast.comment.as_deref(), subject.user);
+    let detail = match (cast.overriding, cast.on_behalf_of) {
+        (true, _) => format!("{} (override)", word(cast.approve)),
+        (_, Some(_)) => format!("{} (as a delegate)", word(cast.approve)),
+        _ => word(cast.approve).to_owned(),
+    };
+    tx.add_approval_event(id, "vote_received", Some(&detail), comment, user).await?;
+    if resolves {
+        tx.record(resolved(now, subject, comment));
+        tx.add_approval_event(id, "approval_complete", Some(now.status.as_str()), None, user).await?;
+    }
+    tx.emit(Event::ApprovalChanged { account: now.account, id });
+    Ok(())
 }
 
 fn word(approve: bool) -> &'static str {
@@ -201,19 +239,32 @@ fn word(approve: bool) -> &'static str {
 /// What the voter is told. The same person giving the same answer again is not an error: a second
 /// click, a second tab.
 fn answer(id: ApprovalId, ballot: &Ballot, outcome: VoteOutcome) -> Result<Approval> {
+    let conflict = |text: &str| Err(Error::Conflict(text.to_owned()));
     match outcome {
         VoteOutcome::Counted(approval) | VoteOutcome::Resolved(approval) => Ok(approval),
+        VoteOutcome::Changed(_) => conflict("the request is not what you saw any more; look at it again"),
         VoteOutcome::AlreadyVoted(approval) | VoteOutcome::Closed(approval) => {
             let earlier = approval.votes.iter().find(|vote| vote.voter == ballot.voter);
             match (earlier, ballot.voter) {
                 (Some(vote), Voter::User(_)) if vote.approve == ballot.approve => Ok(approval),
                 (Some(_), _) if approval.status == ApprovalStatus::Pending => {
-                    Err(Error::Conflict("this request has your decision already".to_owned()))
+                    conflict("this request has your decision already")
                 }
-                _ => Err(Error::Conflict(format!("Request already {}", approval.status.as_str()))),
+                (None, _) if approval.votes.iter().any(|vote| vote.seat() == ballot.seat()) => conflict(
+                    "somebody decided in the same place already: an approver and who stands in for them count once",
+                ),
+                _ => conflict(&format!("Request already {}", end_of(&approval))),
             }
         }
         VoteOutcome::NotFound => Err(Error::NotFound(format!("approval request `{id}`"))),
+    }
+}
+
+/// How a request that takes no votes ended; one that is overdue just was not swept yet.
+fn end_of(approval: &Approval) -> &'static str {
+    match approval.status {
+        ApprovalStatus::Pending => ApprovalStatus::Expired.as_str(),
+        status => status.as_str(),
     }
 }
 

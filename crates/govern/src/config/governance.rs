@@ -45,6 +45,9 @@ pub(super) async fn put(
     let old = current(subject, tx.subject_governance().await?);
     if old != governance {
         tx.put_subject_governance(subject, &governance).await?;
+        if let Some(author) = by.person().filter(|_| old.tool_rules != governance.tool_rules) {
+            tx.put_rule_author(id, author).await?;
+        }
         by.changed(tx, What::SubjectGovernance, (id, &name), Some(&old), Some(&governance));
     }
     Ok(governance)

@@ -7,6 +7,7 @@
 mod budgets;
 mod bypasses;
 mod conditions;
+mod deciders;
 mod defaults;
 mod devices;
 mod error;
@@ -38,6 +39,7 @@ use preloop_types::AccountId;
 pub use budgets::{BudgetChange, NewBudget};
 pub use bypasses::NewBypass;
 pub use conditions::test_condition;
+pub use deciders::DecidersChange;
 pub use defaults::DefaultsChange;
 pub use devices::{DeviceCode, NewDevice, PreferencesChange};
 pub use error::{ConfigError, PolicyProblem};

@@ -1,7 +1,7 @@
 //! The journal record of a change.
 
 use preloop_store::{Event, Tx};
-use preloop_types::{AccountId, Entry, EntryKind, Principal, Subject, redact};
+use preloop_types::{AccountId, Entry, EntryKind, Principal, Subject, UserId, redact};
 use serde::Serialize;
 use serde_json::{Map, Value, value::to_raw_value};
 use uuid::Uuid;
@@ -54,6 +54,11 @@ struct Body<'a> {
 }
 
 impl Actor {
+    /// Who really acts, also in somebody else's place.
+    pub(super) fn person(self) -> Option<UserId> {
+        self.subject.impersonator.or(self.subject.user)
+    }
+
     /// Records a change of configuration and announces it.
     pub(super) fn changed(
         self,

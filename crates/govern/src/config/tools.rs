@@ -3,7 +3,7 @@
 use preloop_store::Tx;
 use preloop_types::{
     Principal, ToolConfigId, WorkflowId,
-    config::{Justification, RawJson, ToolConfig, ToolSource},
+    config::{AccessRule, Justification, RawJson, ToolConfig, ToolSource},
 };
 use serde_json::value::to_raw_value;
 
@@ -126,6 +126,7 @@ pub(super) fn check(config: &ToolConfig) -> Result<()> {
 
 pub(super) async fn insert(tx: &mut Tx<'_>, by: Actor, config: &ToolConfig) -> Result<()> {
     tx.insert_tool_config(config).await?;
+    sign(tx, by, &[], &config.rules).await?;
     by.changed(tx, What::ToolConfiguration, (config.id.0, &config.tool_name), None::<&ToolConfig>, Some(config));
     Ok(())
 }
@@ -136,7 +137,17 @@ pub(super) async fn replace(tx: &mut Tx<'_>, by: Actor, old: &ToolConfig, new: &
         return Ok(());
     }
     tx.update_tool_config(new).await?;
+    sign(tx, by, &old.rules, &new.rules).await?;
     by.changed(tx, What::ToolConfiguration, (new.id.0, &new.tool_name), Some(old), Some(new));
+    Ok(())
+}
+
+/// Notes who wrote the rules that are new or say something else now.
+async fn sign(tx: &mut Tx<'_>, by: Actor, old: &[AccessRule], new: &[AccessRule]) -> Result<()> {
+    let Some(author) = by.person() else { return Ok(()) };
+    for rule in new.iter().filter(|rule| !old.contains(rule)) {
+        tx.put_rule_author(rule.id.0, author).await?;
+    }
     Ok(())
 }
 

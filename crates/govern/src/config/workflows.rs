@@ -3,14 +3,14 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use preloop_store::{SecretOwner, Tx};
 use preloop_types::{
-    Principal, SEALED_CHANNELS, SealedChannel, UserId, WorkflowId,
-    config::{Channels, RawJson, RuleAction, WebhookChannel, Workflow},
+    Principal, SEALED_CHANNELS, SealedChannel, WorkflowId,
+    config::{Channels, RawJson, RuleAction, WebhookChannel, Workflow, WorkflowSettings},
 };
 use secrecy::SecretString;
 use serde_json::{Value, value::to_raw_value};
 
 use super::{
-    Config, ConfigError, JsonObject, Patch, Result, limits,
+    Config, ConfigError, DecidersChange, JsonObject, Patch, Result, deciders, limits,
     record::{Actor, What},
     secrets::{Changes, Wanted, is_redacted},
 };
@@ -32,8 +32,8 @@ pub struct WorkflowChange {
     pub async_approval: Option<bool>,
     /// Approvals needed.
     pub approvals_required: Option<u32>,
-    /// Who may decide.
-    pub approvers: Option<Vec<UserId>>,
+    /// Who decides.
+    pub deciders: DecidersChange,
     /// `{"webhook": {"url", "headers"}, "email": [address], "slack": {"webhook_url"}, …}`.
     pub channels: Option<JsonObject>,
     /// `simple`; `multi_stage` and `consensus` are kept and treated as simple.
@@ -147,6 +147,7 @@ pub(super) async fn create(tx: &mut Tx<'_>, by: Actor, change: WorkflowChange) -
         async_approval: false,
         approvals_required: 1,
         approvers: Vec::new(),
+        settings: WorkflowSettings::default(),
         channels: Channels::default(),
         extra: std::collections::BTreeMap::new(),
         created_at: now,
@@ -160,7 +161,7 @@ pub(super) async fn create(tx: &mut Tx<'_>, by: Actor, change: WorkflowChange) -
     tx.insert_workflow(&workflow).await?;
     let webhook_secret = save_secrets(tx, &workflow, secrets).await?;
     by.changed(tx, What::ApprovalWorkflow, (workflow.id.0, &workflow.name), None::<&Workflow>, Some(&workflow));
-    let warnings = warnings(&workflow);
+    let warnings = warnings(tx, &workflow).await?;
     Ok(SavedWorkflow { workflow, changed: true, webhook_secret, warnings })
 }
 
@@ -178,20 +179,13 @@ async fn complete(wanted: Wanted, tx: &mut Tx<'_>, id: WorkflowId) -> Result<Cha
     }
 }
 
-fn warnings(workflow: &Workflow) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let eligible = workflow.approvers.len().max(1);
-    if workflow.approvals_required as usize > eligible {
-        warnings.push(format!(
-            "workflow `{}` needs {} approvals, but only {eligible} can approve; name more approvers",
-            workflow.name, workflow.approvals_required
-        ));
-    }
+async fn warnings(tx: &mut Tx<'_>, workflow: &Workflow) -> Result<Vec<String>> {
+    let mut warnings = deciders::warnings(tx, workflow).await?;
     if workflow.extra.contains_key(WORKFLOW_TYPE) {
         warnings
             .push(format!("workflow `{}`: only the type `simple` has behaviour; it is treated as such", workflow.name));
     }
-    warnings
+    Ok(warnings)
 }
 
 pub(super) async fn update(
@@ -216,14 +210,14 @@ pub(super) async fn update(
     let mut workflow = changed(tx, old, &workflows, change, &mut wanted).await?;
     let secrets = complete(wanted, tx, old.id).await?;
     if workflow == *old && secrets.is_empty() {
-        let warnings = warnings(&workflow);
+        let warnings = warnings(tx, &workflow).await?;
         return Ok(SavedWorkflow { workflow, changed: false, webhook_secret: None, warnings });
     }
     workflow.updated_at = tx.now();
     tx.update_workflow(&workflow).await?;
     let webhook_secret = save_secrets(tx, &workflow, secrets).await?;
     by.changed(tx, What::ApprovalWorkflow, (workflow.id.0, &workflow.name), Some(old), Some(&workflow));
-    let warnings = warnings(&workflow);
+    let warnings = warnings(tx, &workflow).await?;
     Ok(SavedWorkflow { workflow, changed: true, webhook_secret, warnings })
 }
 
@@ -247,6 +241,10 @@ pub(super) async fn delete(tx: &mut Tx<'_>, by: Actor, old: &Workflow) -> Result
 async fn named_by(tx: &mut Tx<'_>, id: WorkflowId) -> Result<Option<String>> {
     if tx.defaults().await?.default_workflow == Some(id) {
         return Ok(Some("the account's defaults".into()));
+    }
+    let reviewed = tx.workflows().await?.into_iter().find(|other| other.settings.escalation_workflow == Some(id));
+    if let Some(other) = reviewed {
+        return Ok(Some(format!("workflow `{}`, which escalates to it", other.name)));
     }
     let tool = tx.tool_configs().await?.into_iter().find(|config| {
         config.workflow == Some(id)
@@ -280,18 +278,7 @@ async fn changed(
         limits::range("approvals_required", needed.into(), 1, 10)?;
         new.approvals_required = needed;
     }
-    if let Some(approvers) = change.approvers {
-        limits::count("approver_user_ids", approvers.len(), limits::ITEMS_MAX)?;
-        new.approvers.clear();
-        for user in approvers {
-            if tx.user(user).await?.is_none() {
-                return Err(ConfigError::invalid("approver_user_ids", format!("there is no user `{user}`")));
-            }
-            if !new.approvers.contains(&user) {
-                new.approvers.push(user);
-            }
-        }
-    }
+    change.deciders.apply(tx, &mut new).await?;
     new.require_reason = change.require_reason.unwrap_or(new.require_reason);
     new.async_approval = change.async_approval.unwrap_or(new.async_approval);
     new.is_default = change.is_default.unwrap_or(new.is_default);

@@ -114,7 +114,7 @@ each_store! {
         let held = house.held(json!({"amount": 5})).await;
         house.store.clock().advance(Duration::from_mins(5));
 
-        let vote = Vote { approve: true, comment: None };
+        let vote = Vote { approve: true, ..Vote::default() };
         let late = house.governor.approvals().decide(&house.owner, held.approval.id, vote).await;
 
         assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
@@ -129,7 +129,7 @@ each_store! {
         let first = house.approve(&held.approval).await;
 
         let second = house.approve(&held.approval).await;
-        let vote = Vote { approve: false, comment: None };
+        let vote = Vote { approve: false, ..Vote::default() };
         let contradiction = house.governor.approvals().decide(&house.owner, held.approval.id, vote).await;
 
         assert_eq!(second.resolved_at, first.resolved_at);
@@ -140,7 +140,7 @@ each_store! {
         let house = House::with_rule(store, ASK, None).await;
         let held = house.held(json!({"amount": 5})).await;
 
-        let vote = Vote { approve: true, comment: None };
+        let vote = Vote { approve: true, ..Vote::default() };
         let decided = house.governor.approvals().decide(&house.agent, held.approval.id, vote).await;
 
         assert!(matches!(decided, Err(Error::Forbidden(_))));
@@ -153,7 +153,7 @@ each_store! {
         let link = house.governor.approvals().link(&house.owner, held.approval.id).await.unwrap();
         let token = link.split_once("token=").unwrap().1;
         let approvals = house.governor.approvals();
-        let vote = || Vote { approve: true, comment: Some("fine".to_owned()) };
+        let vote = || Vote { approve: true, comment: Some("fine".to_owned()), ..Vote::default() };
 
         let forged = approvals.decide_by_token(held.approval.id, "x", vote()).await;
         let decided = approvals.decide_by_token(held.approval.id, token, vote()).await.unwrap();
@@ -207,7 +207,11 @@ each_store! {
 
 impl House {
     /// Lets the governor run until its sweeps have brought the request where it belongs.
-    async fn sweep_until(&self, approval: &preloop_store::Approval, there: impl Fn(&preloop_store::Approval) -> bool) {
+    pub(crate) async fn sweep_until(
+        &self,
+        approval: &preloop_store::Approval,
+        there: impl Fn(&preloop_store::Approval) -> bool,
+    ) {
         let stop = tokio_util::sync::CancellationToken::new();
         let running = tokio::spawn({
             let (governor, stop) = (self.governor.clone(), stop.clone());

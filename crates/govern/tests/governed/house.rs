@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use preloop_govern::{Admission, Governor, GovernorOptions, Held, Permit, Refusal, Vote};
+use preloop_govern::{
+    Admission, Governor, GovernorOptions, Held, Permit, Refusal, Vote,
+    config::{Config, ConfigOptions},
+};
 use preloop_store::{Approval, KeyRow, Record, RecordFilter, Store, testing::TestStore};
 use preloop_types::{
     AccountId, CallId, CallOutcome, Hash, KeyId, OutcomeStatus, Principal, RuleId, Scope, ServerId, ToolCall,
@@ -126,7 +129,7 @@ impl House {
     }
 
     pub(crate) async fn approve(&self, approval: &Approval) -> Approval {
-        let vote = Vote { approve: true, comment: None };
+        let vote = Vote { approve: true, ..Vote::default() };
         self.governor.approvals().decide(&self.owner, approval.id, vote).await.unwrap()
     }
 
@@ -158,6 +161,11 @@ fn name(admission: &Admission) -> String {
         Admission::Held(_) => "held".to_owned(),
         Admission::Refused(refusal) => format!("refused: {}", refusal.message),
     }
+}
+
+/// What changes the configuration.
+pub(crate) fn config(store: &TestStore) -> Config {
+    Config::new((**store).clone(), ConfigOptions::default())
 }
 
 pub(crate) fn governor(store: &TestStore) -> Governor {

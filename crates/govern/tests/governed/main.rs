@@ -6,6 +6,7 @@ mod approvals;
 mod budgets;
 mod calls;
 mod crash;
+mod deciders;
 mod desk;
 mod house;
 mod models;

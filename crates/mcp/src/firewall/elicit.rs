@@ -63,7 +63,7 @@ pub(super) async fn ask(governor: &Governor, attempt: &Attempt<'_>, held: &Held)
     if action != "accept" {
         return;
     }
-    let vote = Vote { approve: content.decision == "approve", comment: content.comment };
+    let vote = Vote { approve: content.decision == "approve", comment: content.comment, ..Vote::default() };
     if let Err(error) = governor.approvals().decide_at_client(attempt.who, approval.clone(), vote).await {
         tracing::info!(approval = %approval.id, %error, "a decision given at the client does not count");
     }

@@ -140,7 +140,7 @@ impl ChatDesk {
             Err(error) => return unavailable(&error),
         };
         let before = approval.clone();
-        let decided = approvals.decide_in_chat(approval, user, who.provider, Vote { approve, comment: None }).await;
+        let decided = approvals.decide_in_chat(approval, user, who.provider, Vote { approve, ..Vote::default() }).await;
         match decided {
             Ok(now) if now.status == ApprovalStatus::Pending => aside(format!(
                 "Your {} is counted; {} more approval(s) needed.",

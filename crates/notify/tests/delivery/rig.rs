@@ -67,6 +67,8 @@ impl Rig {
             justification: None,
             approvals_required: 1,
             approvers: vec![owner.user],
+            excluded: Vec::new(),
+            escalate_to: Vec::new(),
             require_reason: false,
             async_mode: false,
             window: Duration::from_hours(24),
@@ -74,6 +76,7 @@ impl Rig {
             policy_version: "1".to_owned(),
             rule_context: RawJson(RawValue::from_string("{}".to_owned()).unwrap()),
             shown_hash: None,
+            preview: None,
         };
         let joined = store
             .write(owner.account, |tx| Box::pin(async move { tx.insert_or_join_approval(&new).await }))

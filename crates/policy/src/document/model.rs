@@ -87,6 +87,20 @@ pub struct WorkflowEntry {
     pub approvals_required: u32,
     /// Who may decide, by user name. Absent keeps those there are.
     pub approver_users: Option<Vec<String>>,
+    /// Teams whose members may decide, by name. Absent keeps those there are.
+    pub approver_teams: Option<Vec<String>>,
+    /// Who is asked too when nobody decided in time, by user name. Absent keeps those there are.
+    pub escalation_users: Option<Vec<String>>,
+    /// Teams that are, by name. Absent keeps those there are.
+    pub escalation_teams: Option<Vec<String>>,
+    /// Whose people decide when a reviewer that is no person cannot, by name.
+    pub escalation_workflow: Option<String>,
+    /// Nobody decides on what their own credential asks for.
+    pub no_self_approval: bool,
+    /// Neither who owns the credential nor who wrote the rule that asks may decide.
+    pub separation_of_duties: bool,
+    /// An approver may change the arguments before approving.
+    pub allow_edits: bool,
     /// Where requests are announced, with secrets. Absent keeps what is there.
     pub channel_configs: Option<JsonObject>,
     /// Answer the agent at once and let it poll.
@@ -193,6 +207,13 @@ impl WorkflowEntry {
             workflow_type: "simple".to_owned(),
             approvals_required: 1,
             approver_users: None,
+            approver_teams: None,
+            escalation_users: None,
+            escalation_teams: None,
+            escalation_workflow: None,
+            no_self_approval: false,
+            separation_of_duties: false,
+            allow_edits: true,
             channel_configs: None,
             async_approval: false,
         }

@@ -9,6 +9,8 @@ pub struct Known {
     pub workflows: Vec<String>,
     /// Its users, by user name.
     pub users: Vec<String>,
+    /// Its teams.
+    pub teams: Vec<String>,
     /// Whether it has a workflow that is used when nothing names another.
     pub has_default_workflow: bool,
 }

@@ -107,6 +107,12 @@ impl<'a> Reader<'a> {
         self.refuse_two_defaults(&approval_workflows);
 
         let names = Names::new(&mcp_servers, &approval_workflows, self.options.known);
+        for (at, workflow) in approval_workflows.iter().enumerate() {
+            if let Some(name) = &workflow.escalation_workflow {
+                let path = format!("$.approval_workflows.{at}.escalation_workflow");
+                self.refer(path, "approval workflow", name, &names.workflows);
+            }
+        }
         let defaults = top.get("defaults").and_then(|field| self.defaults(&field, &names));
         let mut implied = Vec::new();
         let tools: Vec<_> =

@@ -85,6 +85,13 @@ fn workflow() -> Value {
             "workflow_type": {"enum": ["simple", "multi_stage", "consensus"], "default": "simple"},
             "approvals_required": integer("Approvals needed", 1, 1, 10),
             "approver_users": texts("Who may decide, by user name; the account's owner when empty"),
+            "approver_teams": texts("Teams whose members may decide"),
+            "escalation_users": texts("Who is asked too when nobody decided in time, by user name"),
+            "escalation_teams": texts("Teams that are asked too when nobody decided in time"),
+            "escalation_workflow": text("Whose people decide when a reviewer that is no person cannot"),
+            "no_self_approval": flag("Nobody decides on what their own credential asks for", false),
+            "separation_of_duties": flag("Neither who owns the credential nor who wrote the rule may decide", false),
+            "allow_edits": flag("An approver may change the arguments before approving", true),
             "channel_configs": object(&[], json!({
                 "webhook": object(&["url"], json!({"url": text("Where to POST"), "headers": {"type": "object"}})),
                 "slack": object(&["webhook_url"], json!({"webhook_url": secret("An incoming webhook of Slack")})),

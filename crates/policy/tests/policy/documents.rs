@@ -12,6 +12,7 @@ fn errors(yaml: &str) -> String {
         workflows: vec!["people".to_owned()],
         users: vec!["ann".to_owned(), "bob".to_owned()],
         has_default_workflow: false,
+        ..Known::default()
     };
     let report = read(yaml, Options { known: Some(&known), variables: None });
     assert_eq!(report.document.is_some(), report.errors.is_empty());
@@ -152,9 +153,6 @@ approval_workflows:
   - name: w
     approval_type: ai_driven
     ai_model: m
-    approver_teams: [finance]
-    escalation_users: [bob]
-    escalation: {enabled: true, escalate_to: [bob]}
     channel_configs: {slack: {webhook: https://x.example}}
 model_io: [{id: injection}]
 sensitive_data: {rules: []}
@@ -164,26 +162,17 @@ tools: [{name: t, source: http}]
     policy.yaml:5:20: `ai_driven` is not supported yet; people decide every request
         5 |     approval_type: ai_driven
           |                    ^^^^^^^^^
-    policy.yaml:7:5: `approver_teams` is not supported yet; name the people in `approver_users`
-        7 |     approver_teams: [finance]
-          |     ^^^^^^^^^^^^^^
-    policy.yaml:8:5: `escalation_users` is not supported yet; a request that nobody decides expires
-        8 |     escalation_users: [bob]
-          |     ^^^^^^^^^^^^^^^^
-    policy.yaml:9:5: `escalation` is not supported yet; a request that nobody decides expires
-        9 |     escalation: {enabled: true, escalate_to: [bob]}
-          |     ^^^^^^^^^^
-    policy.yaml:10:23: channel `slack` is not supported yet; use `webhook` or `email`
-       10 |     channel_configs: {slack: {webhook_url: https://x.example}}
+    policy.yaml:7:23: channel `slack` is not supported yet; use `webhook` or `email`
+        7 |     channel_configs: {slack: {webhook_url: https://x.example}}
           |                       ^^^^^
-    policy.yaml:11:1: `model_io` is not supported yet; what it should block would not be blocked
-       11 | model_io: [{id: injection}]
+    policy.yaml:8:1: `model_io` is not supported yet; what it should block would not be blocked
+        8 | model_io: [{id: injection}]
           | ^^^^^^^^
-    policy.yaml:12:1: `sensitive_data` is not supported yet; what it should block would not be blocked
-       12 | sensitive_data: {rules: []}
+    policy.yaml:9:1: `sensitive_data` is not supported yet; what it should block would not be blocked
+        9 | sensitive_data: {rules: []}
           | ^^^^^^^^^^^^^^
-    policy.yaml:13:27: tools of source `http` are not supported yet
-       13 | tools: [{name: t, source: http}]
+    policy.yaml:10:27: tools of source `http` are not supported yet
+       10 | tools: [{name: t, source: http}]
           |                           ^^^^
     "#);
 }

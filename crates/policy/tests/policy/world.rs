@@ -9,10 +9,10 @@ use preloop_policy::{
 };
 use preloop_types::{
     AccountId, Agent, AgentId, CallId, Decision, Hash, KeyId, Principal, RuleId, SEALED_CHANNELS, Scope, ServerId,
-    Timestamp, ToolRef, UserId, Verdict, WorkflowId,
+    TeamId, Timestamp, ToolRef, UserId, Verdict, WorkflowId,
     config::{
         AccessRule, Auth, Channels, Defaults, Language, RawJson, RuleAction, Server, ServerSettings, ServerStatus,
-        SubjectGovernance, SubjectRef, ToolConfig, Transport, WebhookChannel, Workflow,
+        SubjectGovernance, SubjectRef, ToolConfig, Transport, WebhookChannel, Workflow, WorkflowSettings,
     },
 };
 use serde_json::value::RawValue;
@@ -26,6 +26,7 @@ pub(crate) struct World {
     pub(crate) configs: Vec<ToolConfig>,
     pub(crate) defaults: Defaults,
     pub(crate) users: Vec<(UserId, String)>,
+    pub(crate) teams: Vec<(TeamId, String)>,
     pub(crate) governance: Vec<(SubjectRef, SubjectGovernance)>,
     pub(crate) who: Principal,
 }
@@ -39,6 +40,7 @@ impl World {
             configs: Vec::new(),
             defaults: Defaults::default(),
             users: vec![(user, "ann".to_owned()), (UserId::new(NOW), "bob".to_owned())],
+            teams: vec![(TeamId::new(NOW), "finance".to_owned())],
             governance: Vec::new(),
             who: Principal {
                 account: AccountId::new(NOW),
@@ -144,6 +146,8 @@ approval_workflows: [{name: people}]
 
     fn workflow(&self, entry: &WorkflowEntry, old: Option<Workflow>) -> Workflow {
         let user = |name: &String| self.users.iter().find(|(_, known)| known == name).unwrap().0;
+        let team = |name: &String| self.teams.iter().find(|(_, known)| known == name).unwrap().0;
+        let workflow = |name: &str| self.workflows.iter().find(|known| known.name == name).unwrap().id;
         let channels = entry.channel_configs.as_ref().map(|channels| Channels {
             webhook: channels.get("webhook").map(|webhook| WebhookChannel {
                 url: webhook["url"].as_str().unwrap().to_owned(),
@@ -173,6 +177,7 @@ approval_workflows: [{name: people}]
             async_approval: false,
             approvals_required: 1,
             approvers: Vec::new(),
+            settings: WorkflowSettings::default(),
             channels: Channels::default(),
             extra: BTreeMap::new(),
             created_at: NOW,
@@ -197,6 +202,24 @@ approval_workflows: [{name: people}]
                 .approver_users
                 .as_ref()
                 .map_or(old.approvers.clone(), |names| names.iter().map(user).collect()),
+            settings: WorkflowSettings {
+                approver_teams: entry
+                    .approver_teams
+                    .as_ref()
+                    .map_or(old.settings.approver_teams.clone(), |names| names.iter().map(team).collect()),
+                escalation_users: entry
+                    .escalation_users
+                    .as_ref()
+                    .map_or(old.settings.escalation_users.clone(), |names| names.iter().map(user).collect()),
+                escalation_teams: entry
+                    .escalation_teams
+                    .as_ref()
+                    .map_or(old.settings.escalation_teams.clone(), |names| names.iter().map(team).collect()),
+                escalation_workflow: entry.escalation_workflow.as_ref().map(|name| workflow(name)),
+                no_self_approval: entry.no_self_approval,
+                separation_of_duties: entry.separation_of_duties,
+                allow_edits: entry.allow_edits,
+            },
             channels: channels.unwrap_or(old.channels.clone()),
             extra,
             ..old
@@ -208,6 +231,7 @@ approval_workflows: [{name: people}]
             servers: self.servers.iter().map(|server| server.name.clone()).collect(),
             workflows: self.workflows.iter().map(|workflow| workflow.name.clone()).collect(),
             users: self.users.iter().map(|(_, name)| name.clone()).collect(),
+            teams: self.teams.iter().map(|(_, name)| name.clone()).collect(),
             has_default_workflow: self.workflows.iter().any(|workflow| workflow.is_default),
         }
     }
@@ -219,6 +243,7 @@ approval_workflows: [{name: people}]
             configs: &self.configs,
             defaults: &self.defaults,
             users: &self.users,
+            teams: &self.teams,
         }
     }
 

@@ -79,7 +79,11 @@ async fn cast(
     comment: Option<String>,
 ) -> ApiResult<PublicApproval> {
     visitor.approval(id, &link.token).await?;
-    let decided = visitor.governor().approvals().decide_by_token(id, &link.token, Vote { approve, comment }).await;
+    let decided = visitor
+        .governor()
+        .approvals()
+        .decide_by_token(id, &link.token, Vote { approve, comment, ..Vote::default() })
+        .await;
     let approval = decided.map_err(|error| match error {
         Error::NotFound(_) => Visitor::no_such_link(),
         error => error.into(),

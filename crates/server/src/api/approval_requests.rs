@@ -91,7 +91,7 @@ async fn approve(
     Id(id): Id<ApprovalId>,
     OptionalJson(vote): OptionalJson<Vote>,
 ) -> ApiResult<ApprovalRequest> {
-    cast(&caller, id, Cast { approve: true, comment: vote.comment }).await
+    cast(&caller, id, Cast { approve: true, comment: vote.comment, ..Cast::default() }).await
 }
 
 /// Declines a request.
@@ -102,7 +102,7 @@ async fn decline(
     Id(id): Id<ApprovalId>,
     OptionalJson(vote): OptionalJson<Vote>,
 ) -> ApiResult<ApprovalRequest> {
-    cast(&caller, id, Cast { approve: false, comment: vote.comment }).await
+    cast(&caller, id, Cast { approve: false, comment: vote.comment, ..Cast::default() }).await
 }
 
 /// Approves or declines a request.
@@ -113,7 +113,7 @@ async fn decide(
     Id(id): Id<ApprovalId>,
     Json(body): Json<ApprovalDecision>,
 ) -> ApiResult<ApprovalRequest> {
-    cast(&caller, id, Cast { approve: body.approved, comment: body.comment }).await
+    cast(&caller, id, Cast { approve: body.approved, comment: body.comment, ..Cast::default() }).await
 }
 
 /// Approves or declines several requests. Each has its own outcome; one that fails stops none.
@@ -169,7 +169,7 @@ async fn batch(caller: &Caller<DecideApprovals>, body: BatchDecision) -> ApiResu
     }
     let mut results = Vec::with_capacity(body.ids.len());
     for id in body.ids {
-        let vote = Cast { approve: body.approved, comment: body.comment.clone() };
+        let vote = Cast { approve: body.approved, comment: body.comment.clone(), ..Cast::default() };
         let item = match caller.governor().approvals().decide(caller.who(), ApprovalId(id), vote).await {
             Ok(now) => BatchItem { id, ok: true, status: Some(now.status.as_str().to_owned()), error: None },
             Err(Error::NotFound(_)) => BatchItem { id, ok: false, status: None, error: Some("not found".to_owned()) },

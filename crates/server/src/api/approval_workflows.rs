@@ -7,8 +7,8 @@ use preloop_api_types::{
         ApprovalWorkflow, CreateApprovalWorkflow, UpdateApprovalWorkflow, WebhookSecret, WorkflowFields,
     },
 };
-use preloop_govern::config::{SavedWorkflow, WorkflowChange};
-use preloop_types::{AccountId, UserId, WorkflowId, config::Workflow};
+use preloop_govern::config::{DecidersChange, SavedWorkflow, WorkflowChange};
+use preloop_types::{AccountId, TeamId, UserId, WorkflowId, config::Workflow};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -100,6 +100,8 @@ fn change(name: Option<String>, fields: WorkflowFields) -> Result<WorkflowChange
         &["standard", "manual", "webhook", "slack", "mattermost"],
     )?;
     one_of("approval_mode", fields.approval_mode.as_deref(), &["standard"])?;
+    let users = |ids: Vec<_>| ids.into_iter().map(UserId).collect();
+    let teams = |ids: Vec<_>| ids.into_iter().map(TeamId).collect();
     Ok(WorkflowChange {
         name,
         description: fields.description.patch(),
@@ -108,7 +110,16 @@ fn change(name: Option<String>, fields: WorkflowFields) -> Result<WorkflowChange
         is_default: fields.is_default,
         async_approval: fields.async_approval_enabled,
         approvals_required: fields.approvals_required,
-        approvers: fields.approver_user_ids.map(|ids| ids.into_iter().map(UserId).collect()),
+        deciders: DecidersChange {
+            approvers: fields.approver_user_ids.map(users),
+            approver_teams: fields.approver_team_ids.map(teams),
+            escalation_users: fields.escalation_user_ids.map(users),
+            escalation_teams: fields.escalation_team_ids.map(teams),
+            escalation_workflow: fields.escalation_workflow_id.map(WorkflowId).patch(),
+            no_self_approval: fields.no_self_approval,
+            separation_of_duties: fields.separation_of_duties,
+            allow_edits: fields.allow_edits,
+        },
         channels: fields.channel_configs,
         workflow_type: fields.workflow_type,
     })
@@ -151,6 +162,9 @@ fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
     if workflow.channels.elicitation {
         channels.insert("elicitation".to_owned(), Value::from(true));
     }
+    let settings = &workflow.settings;
+    let users = |ids: &[UserId]| ids.iter().map(|id| id.0).collect();
+    let teams = |ids: &[TeamId]| ids.iter().map(|id| id.0).collect();
     ApprovalWorkflow {
         id: workflow.id.0,
         account_id: account.0,
@@ -164,7 +178,14 @@ fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
         is_default: workflow.is_default,
         async_approval_enabled: workflow.async_approval,
         approvals_required: workflow.approvals_required,
-        approver_user_ids: workflow.approvers.into_iter().map(|user| user.0).collect(),
+        approver_user_ids: users(&workflow.approvers),
+        approver_team_ids: teams(&settings.approver_teams),
+        escalation_user_ids: users(&settings.escalation_users),
+        escalation_team_ids: teams(&settings.escalation_teams),
+        escalation_workflow_id: settings.escalation_workflow.map(|id| id.0),
+        no_self_approval: settings.no_self_approval,
+        separation_of_duties: settings.separation_of_duties,
+        allow_edits: settings.allow_edits,
         channel_configs: channels,
         created_at: shape::at(workflow.created_at),
         updated_at: shape::at(workflow.updated_at),

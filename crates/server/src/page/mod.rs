@@ -76,7 +76,11 @@ async fn decide(
         }
     };
     let comment = Some(answer.comment).filter(|comment| !comment.trim().is_empty());
-    let decided = app.governor().approvals().decide_by_token(id, &answer.token, Vote { approve, comment }).await;
+    let decided = app
+        .governor()
+        .approvals()
+        .decide_by_token(id, &answer.token, Vote { approve, comment, ..Vote::default() })
+        .await;
     let (notice, status) = match decided {
         Ok(_) => (Notice::Done { approve }, StatusCode::OK),
         Err(Error::Invalid(message)) => (Notice::Problem(sentence(&message)), StatusCode::UNPROCESSABLE_ENTITY),

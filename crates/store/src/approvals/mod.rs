@@ -1,22 +1,32 @@
 //! Requests for a human decision, as rows whose every transition is one conditional update.
 //!
+//! Who votes, what the votes come to and when time is up is one rule each: see [`quorum`] and
+//! [`deadlines`].
+//!
 //! `pending → approved | declined | expired | cancelled`, and once approved
 //! `none → claimed → finished | unknown`. A terminal state never changes and a request is claimed at
 //! most once ever, whatever races: the conditions are in the SQL, not in the callers.
 
+mod deadlines;
 mod execute;
 mod links;
+mod quorum;
 mod request;
 mod rows;
 mod vote;
 
 use std::{sync::Arc, time::Duration};
 
-use preloop_types::{
-    AccountId, AgentId, ApprovalId, CallId, Hash, KeyId, OutcomeStatus, SessionId, Timestamp, ToolRef, UserId,
-    WorkflowId, WriterId, config::RawJson,
+use self::rows::Sealed;
+pub use self::{
+    deadlines::{HandOver, Reminder},
+    vote::NewEdit,
 };
-use rows::Sealed;
+use preloop_types::{
+    AccountId, AgentId, ApprovalId, BypassId, CallId, Hash, KeyId, OutcomeStatus, SessionId, Timestamp, ToolRef,
+    UserId, WorkflowId, WriterId, config::RawJson,
+};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{Error, Result};
@@ -111,12 +121,20 @@ pub struct Approval {
     pub status: ApprovalStatus,
     /// Distinct approvals needed.
     pub approvals_required: u32,
-    /// Who may decide.
+    /// Who may decide; once it is escalated, those it was escalated to as well.
     pub approvers: Vec<UserId>,
+    /// Who may not, whatever else they are, and why.
+    pub excluded: Vec<Excluded>,
+    /// Who is asked too if nobody decides in time.
+    pub escalate_to: Vec<UserId>,
+    /// When they were.
+    pub escalated_at: Option<Timestamp>,
     /// Approvers must say why.
     pub require_reason: bool,
     /// The agent polls instead of waiting.
     pub async_mode: bool,
+    /// How long people have, and have again once it is escalated.
+    pub window: Duration,
     /// When it was requested.
     pub requested_at: Timestamp,
     /// Until when people may decide.
@@ -131,8 +149,14 @@ pub struct Approval {
     pub policy_version: String,
     /// Which rule asked, as JSON.
     pub rule_context: RawJson,
-    /// Hash of what the approver was shown.
+    /// Hash of what approvers are shown: what a vote is about.
     pub shown_hash: Option<Hash>,
+    /// The change an approver made to the arguments.
+    pub edit: Option<Edit>,
+    /// Why it was approved without anybody deciding: `bypass`.
+    pub auto_approved: Option<String>,
+    /// The bypass that did.
+    pub bypass: Option<BypassId>,
     /// How far carrying it out has come.
     pub execution: Execution,
     /// When the agent was given the result or the refusal.
@@ -140,21 +164,63 @@ pub struct Approval {
     /// Who voted, in order.
     pub votes: Vec<VoteCast>,
     arguments: Sealed,
+    edited: Option<Sealed>,
+    preview: Option<Sealed>,
+    answer: Option<Sealed>,
     result: Option<Sealed>,
 }
 
+/// Somebody who may not decide on a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excluded {
+    /// Who.
+    pub user: UserId,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// A change of a request's arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edit {
+    /// Who made it.
+    pub by: UserId,
+    /// When.
+    pub at: Timestamp,
+    /// Hash of the canonical arguments as they are now.
+    pub args_hash: Hash,
+}
+
 impl Approval {
-    /// The arguments as they came.
+    /// The arguments as they came from the agent.
     pub fn arguments(&self) -> Result<Box<RawValue>> {
-        let damaged = || Error::Damaged("the arguments of a request".to_owned());
-        let text = String::from_utf8(self.arguments.open()?).map_err(|_| damaged())?;
-        RawValue::from_string(text).map_err(|_| damaged())
+        json_of(&self.arguments, "the arguments of a request")
+    }
+
+    /// The arguments that run: an approver's where one changed them.
+    pub fn arguments_to_run(&self) -> Result<Box<RawValue>> {
+        json_of(self.edited.as_ref().unwrap_or(&self.arguments), "the arguments of a request")
+    }
+
+    /// What approvers are shown of the call's effect.
+    pub fn preview(&self) -> Result<Option<Box<RawValue>>> {
+        self.preview.as_ref().map(|sealed| json_of(sealed, "the preview of a request")).transpose()
+    }
+
+    /// What a person answered, of a request that is a question.
+    pub fn answer(&self) -> Result<Option<Box<RawValue>>> {
+        self.answer.as_ref().map(|sealed| json_of(sealed, "the answer to a request")).transpose()
     }
 
     /// What [`crate::Tx::finish_approval`] kept.
     pub fn result(&self) -> Result<Option<Vec<u8>>> {
         self.result.as_ref().map(Sealed::open).transpose()
     }
+}
+
+fn json_of(sealed: &Sealed, what: &str) -> Result<Box<RawValue>> {
+    let damaged = || Error::Damaged(what.to_owned());
+    let text = String::from_utf8(sealed.open()?).map_err(|_| damaged())?;
+    RawValue::from_string(text).map_err(|_| damaged())
 }
 
 /// How far carrying out an approved call has come.
@@ -179,14 +245,69 @@ pub struct Execution {
 pub struct VoteCast {
     /// Who.
     pub voter: Voter,
+    /// In whose place: an approver who is away.
+    pub on_behalf_of: Option<UserId>,
+    /// The voter is no approver; as an administrator they may decide all the same.
+    pub overriding: bool,
     /// Yes or no.
     pub approve: bool,
     /// Why.
     pub comment: Option<String>,
     /// Through what: `api`, `link`, `cli`, …
     pub via: String,
+    /// Hash of what they were shown.
+    pub shown: Option<Hash>,
     /// When.
     pub at: Timestamp,
+}
+
+impl VoteCast {
+    /// Whose say it is: each counts once in a request.
+    pub fn seat(&self) -> Voter {
+        self.on_behalf_of.map_or(self.voter, Voter::User)
+    }
+}
+
+/// A vote before it is cast.
+#[derive(Debug, Clone)]
+pub struct Ballot {
+    /// Who.
+    pub voter: Voter,
+    /// In whose place.
+    pub on_behalf_of: Option<UserId>,
+    /// The voter is no approver.
+    pub overriding: bool,
+    /// Yes or no.
+    pub approve: bool,
+    /// Why.
+    pub comment: Option<String>,
+    /// Through what.
+    pub via: String,
+    /// What they saw, where they said so: the vote does not count if it is something else now.
+    pub shown: Option<Hash>,
+    /// What they answer, of a request that is a question: JSON, sealed in the row.
+    pub answer: Option<String>,
+}
+
+impl Ballot {
+    /// Whose say it would be.
+    pub fn seat(&self) -> Voter {
+        self.on_behalf_of.map_or(self.voter, Voter::User)
+    }
+
+    /// A plain vote of an approver.
+    pub fn new(voter: impl Into<Voter>, approve: bool, via: &str) -> Self {
+        Self {
+            voter: voter.into(),
+            on_behalf_of: None,
+            overriding: false,
+            approve,
+            comment: None,
+            via: via.to_owned(),
+            shown: None,
+            answer: None,
+        }
+    }
 }
 
 /// Who votes. Each counts once in a request.
@@ -229,6 +350,10 @@ pub struct NewApproval {
     pub approvals_required: u32,
     /// Who may decide.
     pub approvers: Vec<UserId>,
+    /// Who may not, and why.
+    pub excluded: Vec<Excluded>,
+    /// Who is asked too if nobody decides in time.
+    pub escalate_to: Vec<UserId>,
     /// Approvers must say why.
     pub require_reason: bool,
     /// The agent polls instead of waiting.
@@ -243,6 +368,8 @@ pub struct NewApproval {
     pub rule_context: RawJson,
     /// Hash of what approvers are shown.
     pub shown_hash: Option<Hash>,
+    /// What approvers are shown of the call's effect: JSON, sealed in the row.
+    pub preview: Option<String>,
 }
 
 /// The request a call waits for.
@@ -261,8 +388,10 @@ pub enum VoteOutcome {
     Counted(Approval),
     /// It counts and resolved the request.
     Resolved(Approval),
-    /// This voter has voted before; nothing changed.
+    /// This voter, or somebody in their place, has voted before; nothing changed.
     AlreadyVoted(Approval),
+    /// It is not what the voter saw any more; nothing changed.
+    Changed(Approval),
     /// The request is final, or its time is over; nothing changed.
     Closed(Approval),
     /// There is no such request.

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::{
     Approval, ApprovalFilter, Joined, NewApproval,
-    rows::{ApprovalRow, arguments_context, dedupe_key},
+    rows::{ApprovalRow, arguments_context, dedupe_key, preview_context},
 };
 use crate::{
     Error, Event, Result, Store, Tx, View,
@@ -15,16 +15,6 @@ const PAGE_MAX: u32 = 1000;
 pub(super) const SWEEP_MAX: i64 = 100;
 
 impl Store {
-    /// Accounts with a request past its deadline or an execution past its lease.
-    pub async fn due_approvals(&self, now: Timestamp) -> Result<Vec<AccountId>> {
-        let mut reader = self.reader().await?;
-        let mut conn = reader.conn();
-        let sql = "SELECT account_id FROM approvals WHERE status = 'pending' AND expires_at <= $1 \
-                   UNION SELECT account_id FROM approvals WHERE execution = 'claimed' AND lease_until <= $1";
-        let rows = fetch_all!(conn, (Uuid,), sql, now.micros())?;
-        Ok(rows.into_iter().map(|(id,)| AccountId(id)).collect())
-    }
-
     /// Approved requests that nobody has begun to carry out and that may still be, oldest first.
     pub async fn ready_approvals(&self, now: Timestamp) -> Result<Vec<(AccountId, ApprovalId)>> {
         let mut reader = self.reader().await?;
@@ -73,7 +63,8 @@ impl Tx<'_> {
         let (account, now) = (self.account(), self.now());
         let dedupe = dedupe_key(account, new);
         let release = "UPDATE approvals SET dedupe_key = NULL WHERE account_id = $1 AND dedupe_key = $2 AND ( \
-                       (status = 'pending' AND expires_at <= $3) OR \
+                       (status = 'pending' AND expires_at <= $3 \
+                       AND (escalated_at IS NOT NULL OR escalate_to = '[]')) OR \
                        (status = 'approved' AND execution <> 'claimed' AND execute_before <= $3))";
         execute!(self.conn, release, account.0, &dedupe.0[..], now.micros())?;
         // Another node may close the open request between the two statements; then there is room again.
@@ -94,15 +85,18 @@ impl Tx<'_> {
 
     async fn insert_approval(&mut self, new: &NewApproval, dedupe: &[u8]) -> Result<bool> {
         let (account, now) = (self.account().0, self.now());
-        let arguments = self.sealer().await?.seal(&arguments_context(new.id), new.arguments.get().as_bytes());
+        let sealer = self.sealer().await?;
+        let arguments = sealer.seal(&arguments_context(new.id), new.arguments.get().as_bytes());
+        let preview = new.preview.as_ref().map(|text| sealer.seal(&preview_context(new.id), text.as_bytes()));
+        let window = i64::try_from(new.window.as_micros()).unwrap_or(i64::MAX);
         let execute_within = i64::try_from(new.execute_within.as_micros()).unwrap_or(i64::MAX);
         let sql = "INSERT INTO approvals (account_id, id, call_id, workflow_id, workflow_name, tool_id, server_id, \
                    server, tool_name, exposed_name, definition_hash, key_id, user_id, agent_id, session_id, client, \
                    args_hash, arguments, justification, status, approvals_required, approvers, require_reason, \
                    async_mode, requested_at, expires_at, execute_within, policy_version, rule_context, shown_hash, \
-                   votes, execution, attempt, dedupe_key) \
+                   votes, execution, attempt, dedupe_key, excluded, escalate_to, time_window, preview) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
-                   'pending', $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, '[]', 'none', 0, $30) \
+                   'pending', $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, '[]', 'none', 0, $30, $31, $32, $33, $34) \
                    ON CONFLICT (dedupe_key) DO NOTHING";
         let rows = execute!(
             self.conn,
@@ -136,7 +130,11 @@ impl Tx<'_> {
             &new.policy_version[..],
             new.rule_context.0.get(),
             new.shown_hash.map(|hash| hash.0.to_vec()),
-            dedupe
+            dedupe,
+            json(&new.excluded)?,
+            json(&new.escalate_to)?,
+            window,
+            preview
         )?;
         Ok(rows > 0)
     }

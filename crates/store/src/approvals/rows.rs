@@ -1,16 +1,16 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use preloop_types::{
-    AccountId, AgentId, ApprovalId, CallId, Hash, KeyId, OutcomeStatus, ServerId, SessionId, Timestamp, ToolId,
-    ToolRef, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BypassId, CallId, Hash, KeyId, OutcomeStatus, ServerId, SessionId, Timestamp,
+    ToolId, ToolRef, UserId, WorkflowId, WriterId,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Approval, ApprovalStatus, Execution, ExecutionState, Requester, VoteCast, Voter};
+use super::{Approval, ApprovalStatus, Edit, Execution, ExecutionState, Requester, VoteCast, Voter};
 use crate::{
     Result, Sealer, View,
-    db::{at, from_json, hash, json, row, small, word},
+    db::{at, from_json, hash, json, row, small, unsigned, word},
 };
 
 /// Bytes that only the account's key opens.
@@ -37,6 +37,18 @@ pub(super) fn arguments_context(id: ApprovalId) -> String {
     format!("approval/{id}/arguments")
 }
 
+pub(super) fn edited_context(id: ApprovalId) -> String {
+    format!("approval/{id}/edited")
+}
+
+pub(super) fn preview_context(id: ApprovalId) -> String {
+    format!("approval/{id}/preview")
+}
+
+pub(super) fn answer_context(id: ApprovalId) -> String {
+    format!("approval/{id}/answer")
+}
+
 pub(super) fn result_context(id: ApprovalId) -> String {
     format!("approval/{id}/result")
 }
@@ -51,7 +63,10 @@ row! {
         expires_at: i64, resolved_at: Option<i64>, decided_by: Option<Uuid>, comment: Option<String>,
         policy_version: String, rule_context: String, shown_hash: Option<Vec<u8>>, votes: String, execution: String,
         attempt: i64, writer_id: Option<Uuid>, lease_until: Option<i64>, execute_before: Option<i64>,
-        outcome: Option<String>, result: Option<Vec<u8>>, delivered_at: Option<i64>,
+        outcome: Option<String>, result: Option<Vec<u8>>, delivered_at: Option<i64>, excluded: String,
+        escalate_to: String, escalated_at: Option<i64>, time_window: i64, preview: Option<Vec<u8>>,
+        edited: Option<Vec<u8>>, edited_hash: Option<Vec<u8>>, edited_by: Option<Uuid>, edited_at: Option<i64>,
+        answer: Option<Vec<u8>>, auto_approved: Option<String>, bypass_id: Option<Uuid>,
     }
 }
 
@@ -59,6 +74,18 @@ impl ApprovalRow {
     fn into_approval(self, sealer: &Sealer) -> Result<Approval> {
         let id = ApprovalId(self.id);
         let sealed = |bytes, context| Sealed { bytes, context, sealer: sealer.clone() };
+        let mut approvers: Vec<UserId> = from_json(&self.approvers)?;
+        let escalate_to: Vec<UserId> = from_json(&self.escalate_to)?;
+        if self.escalated_at.is_some() {
+            let others = escalate_to.iter().filter(|user| !approvers.contains(user)).copied().collect::<Vec<_>>();
+            approvers.extend(others);
+        }
+        let edit = match (self.edited_by, self.edited_at, &self.edited_hash) {
+            (Some(by), Some(time), Some(args_hash)) => {
+                Some(Edit { by: UserId(by), at: at(time), args_hash: hash(args_hash)? })
+            }
+            _ => None,
+        };
         Ok(Approval {
             id,
             call: CallId(self.call_id),
@@ -84,7 +111,11 @@ impl ApprovalRow {
             justification: self.justification,
             status: word(ApprovalStatus::parse, &self.status)?,
             approvals_required: small(self.approvals_required)?,
-            approvers: from_json(&self.approvers)?,
+            approvers,
+            excluded: from_json(&self.excluded)?,
+            escalate_to,
+            escalated_at: self.escalated_at.map(at),
+            window: Duration::from_micros(unsigned(self.time_window)?),
             require_reason: self.require_reason,
             async_mode: self.async_mode,
             requested_at: at(self.requested_at),
@@ -95,6 +126,9 @@ impl ApprovalRow {
             policy_version: self.policy_version,
             rule_context: from_json(&self.rule_context)?,
             shown_hash: self.shown_hash.as_deref().map(hash).transpose()?,
+            edit,
+            auto_approved: self.auto_approved,
+            bypass: self.bypass_id.map(BypassId),
             execution: Execution {
                 state: word(ExecutionState::parse, &self.execution)?,
                 attempt: small(self.attempt)?,
@@ -106,6 +140,9 @@ impl ApprovalRow {
             delivered_at: self.delivered_at.map(at),
             votes: votes_from_json(&self.votes)?,
             arguments: sealed(self.arguments, arguments_context(id)),
+            edited: self.edited.map(|bytes| sealed(bytes, edited_context(id))),
+            preview: self.preview.map(|bytes| sealed(bytes, preview_context(id))),
+            answer: self.answer.map(|bytes| sealed(bytes, answer_context(id))),
             result: self.result.map(|bytes| sealed(bytes, result_context(id))),
         })
     }
@@ -135,9 +172,15 @@ fn outcome(text: &str) -> Option<OutcomeStatus> {
 struct StoredVote {
     /// Nobody in particular when absent.
     user: Option<UserId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<UserId>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    overriding: bool,
     approve: bool,
     comment: Option<String>,
     via: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shown: Option<Hash>,
     at: Timestamp,
 }
 
@@ -147,20 +190,26 @@ pub(super) fn votes_to_json(votes: &[VoteCast]) -> Result<String> {
             Voter::User(user) => Some(user),
             Voter::Anonymous => None,
         },
+        on_behalf_of: vote.on_behalf_of,
+        overriding: vote.overriding,
         approve: vote.approve,
         comment: vote.comment.clone(),
         via: vote.via.clone(),
+        shown: vote.shown,
         at: vote.at,
     };
     json(&votes.iter().map(stored).collect::<Vec<_>>())
 }
 
 fn votes_from_json(text: &str) -> Result<Vec<VoteCast>> {
-    let cast = |StoredVote { user, approve, comment, via, at }| VoteCast {
+    let cast = |StoredVote { user, on_behalf_of, overriding, approve, comment, via, shown, at }| VoteCast {
         voter: user.map_or(Voter::Anonymous, Voter::User),
+        on_behalf_of,
+        overriding,
         approve,
         comment,
         via,
+        shown,
         at,
     };
     Ok(from_json::<Vec<StoredVote>>(text)?.into_iter().map(cast).collect())

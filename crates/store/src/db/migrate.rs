@@ -16,6 +16,7 @@ macro_rules! migrations {
             10 "0010_sign_in",
             30 "0030_oauth",
             40 "0040_identity_providers",
+            50 "0050_approvals",
             60 "0060_notifications",
             70 "0070_policy",
             71 "0071_policy_counts",

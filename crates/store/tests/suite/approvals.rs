@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use preloop_store::{
-    Approval, ApprovalFilter, ApprovalStatus, Claim, Event, ExecutionState, Joined, NewApproval, Result, Store,
+    Approval, ApprovalFilter, ApprovalStatus, Ballot, Claim, Event, ExecutionState, Joined, NewApproval, Result, Store,
     VoteOutcome, Voter, each_store, testing::TestStore,
 };
 use preloop_types::{AccountId, ApprovalId, Hash, OutcomeStatus, SessionId, UserId};
@@ -20,8 +20,8 @@ async fn ask(store: &Store, account: AccountId, new: &NewApproval) -> Joined {
 }
 
 async fn vote(store: &Store, account: AccountId, id: ApprovalId, who: impl Into<Voter>, yes: bool) -> VoteOutcome {
-    let who = who.into();
-    let cast = store.write(account, move |tx| Box::pin(async move { tx.vote(id, who, yes, Some("ok"), "api").await }));
+    let ballot = Ballot { comment: Some("ok".to_owned()), ..Ballot::new(who, yes, "api") };
+    let cast = store.write(account, move |tx| Box::pin(async move { tx.vote(id, &ballot).await }));
     cast.await.unwrap()
 }
 

@@ -152,6 +152,8 @@ fn new_approval(approvers: Vec<UserId>, required: u32, arguments: &str) -> NewAp
         justification: Some("rent is due".to_owned()),
         approvals_required: required,
         approvers,
+        excluded: Vec::new(),
+        escalate_to: Vec::new(),
         require_reason: false,
         async_mode: false,
         window: std::time::Duration::from_mins(5),
@@ -159,6 +161,7 @@ fn new_approval(approvers: Vec<UserId>, required: u32, arguments: &str) -> NewAp
         policy_version: "v1".to_owned(),
         rule_context: RawJson(to_raw_value(&serde_json::json!({"rule": 1})).unwrap()),
         shown_hash: None,
+        preview: None,
     }
 }
 

@@ -73,8 +73,9 @@ async fn p3_nodes_join_one_request_and_claim_it_once() {
             let store = both[i % 2].clone();
             async move {
                 let user = UserId(Uuid::from_u128(1));
-                let vote =
-                    store.write(account, move |tx| Box::pin(async move { tx.vote(id, user, true, None, "api").await }));
+                let vote = store.write(account, move |tx| {
+                    Box::pin(async move { tx.vote(id, &preloop_store::Ballot::new(user, true, "api")).await })
+                });
                 vote.await.unwrap();
                 let (writer, until) = (store.writer(), store.now() + Duration::from_secs(30));
                 let claim =

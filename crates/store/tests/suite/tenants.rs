@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use preloop_store::{
-    ApprovalFilter, Claim, Error, Finding, KeyRow, NewDelivery, RecordFilter, Result, SecretOwner, VoteOutcome,
+    ApprovalFilter, Ballot, Claim, Error, Finding, KeyRow, NewDelivery, RecordFilter, Result, SecretOwner, VoteOutcome,
     each_store, testing::TestStore,
 };
 use preloop_types::{
@@ -64,7 +64,7 @@ async fn furnish(store: &TestStore, account: AccountId, user: UserId) -> Ids {
                 tx.insert_budget(&of_models.2).await?;
                 tx.insert_or_join_approval(&new).await?;
                 tx.add_approval_event(approval, "approval_requested", None, None, None).await?;
-                tx.vote(approval, user, true, None, "api").await?;
+                tx.vote(approval, &Ballot::new(user, true, "api")).await?;
                 tx.claim_approval(approval, WriterId(Uuid::now_v7()), now + std::time::Duration::from_secs(9)).await?;
                 tx.enqueue(&a_delivery(Some(approval), now)).await?;
                 let version = preloop_store::NewPolicyVersion {
@@ -277,7 +277,7 @@ async fn answers(store: &TestStore, account: AccountId, ids: Ids) -> Vec<(&'stat
     });
     mutation!("revoke_key", tx, ids => tx.revoke_key(ids.key).await);
     mutation!("vote", tx, ids => {
-        let outcome = tx.vote(ids.approval, ids.user, true, None, "api").await?;
+        let outcome = tx.vote(ids.approval, &Ballot::new(ids.user, true, "api")).await?;
         Ok::<_, Error>(matches!(outcome, VoteOutcome::NotFound))
     });
     mutation!("cancel_approval", tx, ids => tx.cancel_approval(ids.approval, None).await);

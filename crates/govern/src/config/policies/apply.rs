@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{ApplyRequest, OwnedRows, keeps_default, problem, versions::counts};
 use crate::config::{
-    ConfigError, ConfigOptions, Result, ServerChange, WorkflowChange,
+    ConfigError, ConfigOptions, DecidersChange, Result, ServerChange, WorkflowChange,
     record::{Actor, What},
     servers, tools, workflows,
 };
@@ -80,6 +80,10 @@ pub(super) async fn apply(
     for entry in &document.approval_workflows {
         let about = |error| within("approval_workflows", &entry.name, error);
         apply_workflow(tx, by, entry, &mut applied).await.map_err(about)?;
+    }
+    for entry in &document.approval_workflows {
+        let about = |error| within("approval_workflows", &entry.name, error);
+        link_workflow(tx, by, entry, &mut applied).await.map_err(about)?;
     }
     apply_tools(tx, by, document, request, &mut applied).await?;
     apply_defaults(tx, by, document, &mut applied).await?;
@@ -160,17 +164,17 @@ async fn apply_server(
 
 async fn apply_workflow(tx: &mut Tx<'_>, by: Actor, entry: &WorkflowEntry, applied: &mut Applied) -> Result<()> {
     let old = tx.workflows().await?.into_iter().find(|workflow| workflow.name == entry.name);
-    let approvers = match &entry.approver_users {
-        None => None,
-        Some(wanted) => {
-            let users = tx.users().await?;
-            let id_of = |name: &String| {
-                let user = users.iter().find(|user| user.username == *name);
-                user.map(|user| user.id)
-                    .ok_or_else(|| ConfigError::invalid("approver_users", format!("there is no user `{name}`")))
-            };
-            Some(wanted.iter().map(id_of).collect::<Result<Vec<_>>>()?)
-        }
+    let users = tx.users().await?.into_iter().map(|user| (user.id, user.username)).collect::<Vec<_>>();
+    let teams = tx.teams().await?.into_iter().map(|team| (team.id, team.name)).collect::<Vec<_>>();
+    let deciders = DecidersChange {
+        approvers: ids("approver_users", entry.approver_users.as_deref(), &users)?,
+        approver_teams: ids("approver_teams", entry.approver_teams.as_deref(), &teams)?,
+        escalation_users: ids("escalation_users", entry.escalation_users.as_deref(), &users)?,
+        escalation_teams: ids("escalation_teams", entry.escalation_teams.as_deref(), &teams)?,
+        escalation_workflow: entry.escalation_workflow.is_none().then_some(None),
+        no_self_approval: Some(entry.no_self_approval),
+        separation_of_duties: Some(entry.separation_of_duties),
+        allow_edits: Some(entry.allow_edits),
     };
     let change = WorkflowChange {
         name: Some(entry.name.clone()),
@@ -180,7 +184,7 @@ async fn apply_workflow(tx: &mut Tx<'_>, by: Actor, entry: &WorkflowEntry, appli
         is_default: Some(entry.is_default),
         async_approval: Some(entry.async_approval),
         approvals_required: Some(entry.approvals_required),
-        approvers,
+        deciders,
         channels: entry.channel_configs.clone(),
         workflow_type: Some(entry.workflow_type.clone()),
     };
@@ -195,6 +199,33 @@ async fn apply_workflow(tx: &mut Tx<'_>, by: Actor, entry: &WorkflowEntry, appli
     }
     applied.warnings.extend(saved.warnings);
     Ok(())
+}
+
+/// Points a workflow to the one that decides in its place: once all are there, whatever their order.
+async fn link_workflow(tx: &mut Tx<'_>, by: Actor, entry: &WorkflowEntry, applied: &mut Applied) -> Result<()> {
+    let Some(wanted) = &entry.escalation_workflow else { return Ok(()) };
+    let workflows = tx.workflows().await?;
+    let named = |name: &str| workflows.iter().find(|workflow| workflow.name == name);
+    let Some(workflow) = named(&entry.name) else { return Ok(()) };
+    let target = named(wanted).ok_or_else(|| {
+        ConfigError::invalid("escalation_workflow", format!("there is no approval workflow `{wanted}`"))
+    })?;
+    let deciders = DecidersChange { escalation_workflow: Some(Some(target.id)), ..DecidersChange::default() };
+    let saved = workflows::update(tx, by, workflow, WorkflowChange { deciders, ..WorkflowChange::default() }).await?;
+    if saved.changed && applied.workflows_created + applied.workflows_updated == 0 {
+        applied.workflows_updated += 1;
+    }
+    Ok(())
+}
+
+/// The ids of what a document names.
+fn ids<Id: Copy>(field: &str, wanted: Option<&[String]>, known: &[(Id, String)]) -> Result<Option<Vec<Id>>> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    let id_of = |name: &String| {
+        let found = known.iter().find(|(_, other)| other == name).map(|(id, _)| *id);
+        found.ok_or_else(|| ConfigError::invalid(field, format!("there is no `{name}`")))
+    };
+    wanted.iter().map(id_of).collect::<Result<Vec<_>>>().map(Some)
 }
 
 async fn apply_tools(

@@ -17,7 +17,7 @@ use preloop_policy::{
 };
 use preloop_store::Tx;
 use preloop_types::{
-    AccountId, Principal, Timestamp, User, UserId,
+    AccountId, Principal, TeamId, Timestamp, User, UserId,
     config::{Defaults, Server, Tool, ToolConfig, Workflow},
 };
 use serde_json::Value;
@@ -170,6 +170,7 @@ impl Config {
             configs: store.tool_configs().await?,
             defaults: store.defaults().await?,
             users: names(&store.users().await?),
+            teams: store.teams().await?.into_iter().map(|team| (team.id, team.name)).collect(),
         })
     }
 }
@@ -199,6 +200,7 @@ struct OwnedRows {
     configs: Vec<ToolConfig>,
     defaults: Defaults,
     users: Vec<(UserId, String)>,
+    teams: Vec<(TeamId, String)>,
 }
 
 impl OwnedRows {
@@ -209,6 +211,7 @@ impl OwnedRows {
             configs: tx.tool_configs().await?,
             defaults: tx.defaults().await?,
             users: names(&tx.users().await?),
+            teams: tx.teams().await?.into_iter().map(|team| (team.id, team.name)).collect(),
         })
     }
 
@@ -219,6 +222,7 @@ impl OwnedRows {
             configs: &self.configs,
             defaults: &self.defaults,
             users: &self.users,
+            teams: &self.teams,
         }
     }
 
@@ -227,6 +231,7 @@ impl OwnedRows {
             servers: self.servers.iter().map(|server| server.name.clone()).collect(),
             workflows: self.workflows.iter().map(|workflow| workflow.name.clone()).collect(),
             users: self.users.iter().map(|(_, name)| name.clone()).collect(),
+            teams: self.teams.iter().map(|(_, name)| name.clone()).collect(),
             has_default_workflow: self.defaults.default_workflow.is_some()
                 || self.workflows.iter().any(|workflow| workflow.is_default),
         }

@@ -75,17 +75,15 @@ impl<'a> Reader<'a> {
         Some(entry)
     }
 
-    /// The workflow that the shorthand `approvers`, `quorum`, `timeout` of a tool stands for.
+    /// The workflow that the shorthand `approvers`, `quorum`, `timeout`, `escalation` of a tool stands for.
     pub(super) fn implied_workflow(
         &self,
         tool: &Object<'a>,
         name: Option<&str>,
         has_workflow: bool,
     ) -> Option<WorkflowEntry> {
-        if tool.says_something("escalation") {
-            tool.error("escalation", "`escalation` is not supported yet; a request that nobody decides expires");
-        }
-        let short: Vec<_> = ["approvers", "quorum", "timeout"].into_iter().filter_map(|key| tool.get(key)).collect();
+        let short: Vec<_> =
+            ["approvers", "quorum", "timeout", "escalation"].into_iter().filter_map(|key| tool.get(key)).collect();
         let first = short.first()?;
         if has_workflow {
             let message = "the tool has an `approval_workflow`; say this there";
@@ -95,7 +93,8 @@ impl<'a> Reader<'a> {
         Some(WorkflowEntry {
             timeout_seconds: tool.integer(&["timeout"], 300, 30..=86_400),
             approvals_required: tool.integer(&["quorum"], 1, 1..=10),
-            approver_users: self.approvers(tool, &["approvers"]),
+            approver_users: self.users(tool, &["approvers"]),
+            escalation_users: self.escalate_to(tool),
             ..WorkflowEntry::named(format!("{} approval", name?))
         })
     }

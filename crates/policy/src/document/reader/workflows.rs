@@ -7,6 +7,7 @@ use super::{
     super::{
         fields::{Field, Object},
         model::{JsonObject, WorkflowEntry},
+        names::Known,
         problem::Problem,
         tree::Value,
     },
@@ -34,6 +35,9 @@ impl<'a> Reader<'a> {
             "escalation_teams",
             "escalation_workflow",
             "escalation",
+            "no_self_approval",
+            "separation_of_duties",
+            "allow_edits",
             "channel_configs",
             "approval_type",
             "ai_model",
@@ -63,7 +67,14 @@ impl<'a> Reader<'a> {
             is_default: workflow.boolean("is_default", false),
             workflow_type: workflow_type.to_owned(),
             approvals_required: workflow.integer(&["approvals_required", "required_approvals", "quorum"], 1, 1..=10),
-            approver_users: self.approvers(&workflow, &["approver_users", "approvers"]),
+            approver_users: self.users(&workflow, &["approver_users", "approvers"]),
+            approver_teams: self.teams(&workflow, "approver_teams"),
+            escalation_users: self.users(&workflow, &["escalation_users"]).or_else(|| self.escalate_to(&workflow)),
+            escalation_teams: self.teams(&workflow, "escalation_teams"),
+            escalation_workflow: workflow.text("escalation_workflow"),
+            no_self_approval: workflow.boolean("no_self_approval", false),
+            separation_of_duties: workflow.boolean("separation_of_duties", false),
+            allow_edits: workflow.boolean("allow_edits", true),
             channel_configs,
             async_approval: workflow.boolean("async_approval", false),
             ..WorkflowEntry::named(workflow.required("name")?)
@@ -84,51 +95,60 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        if workflow.says_something("approver_teams") {
-            workflow
-                .error("approver_teams", "`approver_teams` is not supported yet; name the people in `approver_users`");
-        }
-        for name in ["escalation_users", "escalation_teams", "escalation_workflow"] {
-            if workflow.says_something(name) {
-                workflow.error(name, format!("`{name}` is not supported yet; a request that nobody decides expires"));
-            }
-        }
-        if let Some(field) = workflow.get("escalation") {
-            let enabled = match &field.node.value {
-                Value::Map(members) => !members
-                    .iter()
-                    .any(|(key, value)| key.name == "enabled" && matches!(value.value, Value::Bool(false))),
-                Value::Bool(false) => false,
-                _ => true,
-            };
-            if enabled {
-                workflow
-                    .error("escalation", "`escalation` is not supported yet; a request that nobody decides expires");
-            }
-        }
     }
 
-    pub(super) fn approvers(&self, object: &Object<'a>, names: &[&str]) -> Option<Vec<String>> {
-        let field = object.get_any(names)?;
-        let name = field.path.rsplit('.').next().unwrap_or_default();
-        let approvers = object.texts(name)?;
-        if let Some(known) = self.options.known {
-            for (at, approver) in approvers.iter().enumerate().filter(|(_, name)| !known.users.contains(name)) {
-                let path = if matches!(field.node.value, Value::List(_)) {
-                    format!("{}.{at}", field.path)
-                } else {
-                    field.path.clone()
-                };
-                let mut problem = Problem::new(path, format!("there is no user `{approver}`"));
-                problem.value = Some(approver.clone());
-                problem.help = Some(match nearest(approver, known.users.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the users are {}", names_of(&known.users)),
-                });
-                self.notes.error(problem);
-            }
+    /// The shorthand `escalation: {escalate_to: [name]}`, and just a list of names.
+    pub(super) fn escalate_to(&self, object: &Object<'a>) -> Option<Vec<String>> {
+        let field = object.get("escalation")?;
+        if !matches!(field.node.value, Value::Map(_)) {
+            return self.users(object, &["escalation"]);
         }
-        Some(approvers)
+        let escalation =
+            Object::of(self.notes, field.path.clone(), field.node, &["enabled", "escalate_to", "escalation_delay"])?;
+        if escalation.says_something("escalation_delay") {
+            let message = "others are asked when `timeout_seconds` is over, for as long again; `escalation_delay` has no \
+                           effect";
+            self.notes.warn(Problem::new(format!("{}.escalation_delay", escalation.path), message));
+        }
+        let wanted = escalation.boolean("enabled", true);
+        self.users(&escalation, &["escalate_to"]).map(|users| if wanted { users } else { Vec::new() })
+    }
+
+    /// People by user name.
+    pub(super) fn users(&self, object: &Object<'a>, names: &[&str]) -> Option<Vec<String>> {
+        self.known_names(object, names, "user", |known| &known.users)
+    }
+
+    fn teams(&self, object: &Object<'a>, name: &str) -> Option<Vec<String>> {
+        self.known_names(object, &[name], "team", |known| &known.teams)
+    }
+
+    /// A list of names, each of which the account has to know.
+    fn known_names(
+        &self,
+        object: &Object<'a>,
+        keys: &[&str],
+        kind: &str,
+        of: impl Fn(&Known) -> &Vec<String>,
+    ) -> Option<Vec<String>> {
+        let field = object.get_any(keys)?;
+        let names = object.texts(field.path.rsplit('.').next().unwrap_or_default())?;
+        let Some(known) = self.options.known.map(of) else { return Some(names) };
+        for (at, name) in names.iter().enumerate().filter(|(_, name)| !known.contains(name)) {
+            let path = match field.node.value {
+                Value::List(_) => format!("{}.{at}", field.path),
+                _ => field.path.clone(),
+            };
+            let mut problem = Problem::new(path, format!("there is no {kind} `{name}`"));
+            problem.value = Some(name.clone());
+            problem.help = match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => Some(format!("did you mean `{near}`?")),
+                None if known.is_empty() => None,
+                None => Some(format!("the {kind}s are {}", names_of(known))),
+            };
+            self.notes.error(problem);
+        }
+        Some(names)
     }
 
     pub(super) fn check_channels(workflow: &Object<'a>, channels: &JsonObject) {
