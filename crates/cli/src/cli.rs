@@ -7,8 +7,8 @@ use url::Url;
 use crate::{
     client::parse_url,
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, policy, prices, serve, sessions,
-        tools, usage,
+        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, notifications, policy, prices,
+        serve, sessions, tools, usage,
     },
     output::{Format, Printer},
 };
@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Requests that wait for a human, and those decided
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    /// What you are told by, and who is told of events
+    #[command(subcommand)]
+    Notifications(notifications::Notifications),
     /// API keys of agents and people
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -152,7 +155,20 @@ mod tests {
             "policy keep --tag audited",
             "approvals list --status all",
             "approvals approve latest --comment fine",
-            "approvals watch --tool pay --bell",
+            "approvals watch --tool pay --bell --desktop --exec ./told.sh",
+            "notifications show",
+            "notifications set --email false --push true --preferred mobile_push",
+            "notifications devices add",
+            "notifications devices add-ntfy https://ntfy.sh/x --token-env T",
+            "notifications devices remove phone",
+            "notifications mute --minutes 30 --reason meeting",
+            "notifications unmute",
+            "notifications link-chat a.b",
+            "notifications webhooks add https://grc.example/in --event approval.decided",
+            "notifications webhooks test https://grc.example/in",
+            "notifications dead-letter",
+            "notifications replay 0192a1b0-0000-7000-8000-000000000001",
+            "notifications test",
             "keys create laptop --expires 90d --tool a --tool b -q",
             "keys create claude --for claude_code --name Claude --label team=web --model anthropic/*",
             "models add anthropic claude-x --key-env KEY --default --price 3,15 --set max_output=8192",

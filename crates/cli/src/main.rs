@@ -23,8 +23,8 @@ use preloop_types::text::printable;
 use crate::{
     cli::{Cli, Command},
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, policy, prices, serve, sessions,
-        tools, usage, version,
+        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, notifications, policy, prices,
+        serve, sessions, tools, usage, version,
     },
     failure::Result,
 };
@@ -63,6 +63,7 @@ fn run(cli: Cli) -> Result {
             Command::Usage(command) => usage::run(command, &global).await,
             Command::Sessions(command) => sessions::run(command, &global).await,
             Command::Gateway(command) => gateway::run(command, &global).await,
+            Command::Notifications(command) => notifications::run(command, &global).await,
             Command::Keys(command) => keys::run(command, &global).await,
             Command::Audit(command) => audit::run(command, &global).await,
             Command::Doctor(command) => doctor::run(command, &global).await,

@@ -9,6 +9,7 @@ use preloop_api_types::{
 };
 use preloop_types::text::{one_line, shortened};
 
+use super::desktop::{Desktop, Telling};
 use crate::{
     cli::Global,
     client::Client,
@@ -48,6 +49,12 @@ pub(crate) enum Approvals {
         /// Ring the terminal's bell for a new request
         #[arg(long)]
         bell: bool,
+        /// Show a notice on the desktop for a new request
+        #[arg(long)]
+        desktop: bool,
+        /// Run this program for a new request, which finds it in PRELOOP_REQUEST_ID and PRELOOP_REQUEST_TOOL
+        #[arg(long, value_name = "PROGRAM")]
+        exec: Option<String>,
     },
 }
 
@@ -86,7 +93,11 @@ pub(crate) async fn run(command: &Approvals, global: &Global) -> Result {
         Approvals::Show(which) => show(&client, printer, which).await,
         Approvals::Approve(decide) => vote(&client, printer, decide, "approve").await,
         Approvals::Decline(decide) => vote(&client, printer, decide, "decline").await,
-        Approvals::Watch { tool, bell } => watch(&client, printer, tool.as_deref(), *bell).await,
+        Approvals::Watch { tool, bell, desktop, exec } => {
+            let desktop = desktop.then(Desktop::find).transpose()?;
+            let telling = Telling { bell: *bell, desktop, exec: exec.clone() };
+            watch(&client, printer, tool.as_deref(), &telling).await
+        }
     }
 }
 
@@ -179,7 +190,7 @@ async fn vote(client: &Client, printer: Printer, decide: &Decide, verb: &str) ->
 }
 
 /// Shows what is new in the list again and again. Polls: a watcher must also survive the server's restart.
-async fn watch(client: &Client, printer: Printer, tool: Option<&str>, bell: bool) -> Result {
+async fn watch(client: &Client, printer: Printer, tool: Option<&str>, telling: &Telling) -> Result {
     let query = ListApprovals { limit: Some(PAGE), ..ListApprovals::default() };
     let mut known: HashMap<Uuid, String> = HashMap::new();
     let mut first = true;
@@ -202,7 +213,7 @@ async fn watch(client: &Client, printer: Printer, tool: Option<&str>, bell: bool
                         None => request.status == "pending" || !first,
                     };
                     if news {
-                        announce(printer, request, bell)?;
+                        announce(printer, request, telling)?;
                     }
                 }
                 let listed: Vec<Uuid> = requests.iter().map(|request| request.id).collect();
@@ -214,7 +225,7 @@ async fn watch(client: &Client, printer: Printer, tool: Option<&str>, bell: bool
     }
 }
 
-fn announce(printer: Printer, request: &ApprovalRequest, bell: bool) -> Result {
+fn announce(printer: Printer, request: &ApprovalRequest, telling: &Telling) -> Result {
     let line = one_line(&format!(
         "{}  {}  {}  {}  {}",
         at(request.resolved_at.unwrap_or(request.requested_at)),
@@ -223,8 +234,8 @@ fn announce(printer: Printer, request: &ApprovalRequest, bell: bool) -> Result {
         request.tool_name,
         shortened(&request.tool_args.to_string(), 200),
     ));
-    if bell && request.status == "pending" {
-        eprint!("\u{7}");
+    if request.status == "pending" {
+        telling.tell(request);
     }
     printer.item(request, &line)
 }

@@ -162,9 +162,12 @@ tools: [{name: t, source: http}]
     policy.yaml:5:20: `ai_driven` is not supported yet; people decide every request
         5 |     approval_type: ai_driven
           |                    ^^^^^^^^^
-    policy.yaml:7:23: channel `slack` is not supported yet; use `webhook` or `email`
-        7 |     channel_configs: {slack: {webhook_url: https://x.example}}
+    policy.yaml:7:23: `slack` needs a `webhook_url`
+        7 |     channel_configs: {slack: {webhook: https://x.example}}
           |                       ^^^^^
+    policy.yaml:7:40: unknown key `webhook`
+        7 |     channel_configs: {slack: {webhook: https://x.example}}
+          |                                        ^^^^^^^^^^^^^^^^^
     policy.yaml:8:1: `model_io` is not supported yet; what it should block would not be blocked
         8 | model_io: [{id: injection}]
           | ^^^^^^^^

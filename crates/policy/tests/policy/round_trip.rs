@@ -29,6 +29,7 @@ approval_workflows:
     workflow_type: consensus
     channel_configs:
       webhook: {url: https://grc.example/in, headers: {X-Team: s3cret-header}}
+      slack: {webhook_url: https://hooks.slack.example/s3cret-path}
       email: [risk@example.org]
   - {name: poll-me, async_approval: true, timeout_seconds: 3600}
 tools:

@@ -12,6 +12,7 @@ mod document;
 mod keys;
 mod mcp_servers;
 mod models;
+mod notifications;
 mod oauth;
 mod page;
 mod permissions;

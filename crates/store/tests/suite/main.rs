@@ -9,6 +9,7 @@ mod journal;
 mod ledger;
 mod models;
 mod nodes;
+mod notifications;
 mod outbox;
 mod proof;
 mod rows;
