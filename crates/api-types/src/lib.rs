@@ -15,6 +15,7 @@ pub mod audit;
 pub mod budgets;
 pub mod event_webhooks;
 pub mod governance;
+pub mod identity_providers;
 pub mod mcp_servers;
 pub mod notifications;
 pub mod policies;

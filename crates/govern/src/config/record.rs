@@ -39,6 +39,7 @@ pub(super) enum What {
     NotificationPreferences,
     ApprovalBypass,
     EventWebhook,
+    IdentityProvider,
 }
 
 #[derive(Serialize)]

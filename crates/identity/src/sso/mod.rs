@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use attempt::Attempt;
+pub use people::{Return, SignedIn};
 
 use crate::fetch::FetchError;
 use oidc::Documents;
@@ -154,7 +155,7 @@ impl Sso {
     }
 
     /// Where the provider sends the browser back to.
-    fn callback(&self, provider: &IdentityProvider) -> String {
+    pub fn callback(&self, provider: &IdentityProvider) -> String {
         format!("{}/api/v1/auth/oauth/{}/callback", self.0.options.public_url, provider.slug)
     }
 

@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 
 use preloop_store::{NewOwner, Tx};
 use preloop_types::{
-    AccountId, CredentialKind, Entry, EntryKind, IdentityProvider, ProviderKind, Role, Scope, Subject, TeamId, User,
-    UserId, UserSource,
+    AccountId, Entry, EntryKind, IdentityProvider, ProviderKind, Role, Subject, TeamId, User, UserId, UserSource,
 };
 use serde_json::{json, value::to_raw_value};
 
 use super::{Attempt, Identified, Sso, SsoError};
-use crate::tokens::{self, Lifetimes, NewGrant, Tokens};
 
 /// What a browser comes back with.
 #[derive(Debug, Clone, Default)]
@@ -25,24 +23,21 @@ pub struct Return<'a> {
     pub error: Option<&'a str>,
     /// The attempt's cookie.
     pub cookie: &'a str,
-    /// What the browser is called, for people.
-    pub client: String,
-    /// Where it is.
-    pub address: Option<String>,
 }
 
-/// Somebody who signed in through a provider.
+/// Somebody who proved at a provider who they are.
+#[derive(Debug, Clone)]
 pub struct SignedIn {
     /// Where.
     pub account: AccountId,
-    /// What they act with.
-    pub tokens: Tokens,
+    /// Who.
+    pub user: UserId,
     /// Our page to go on to.
     pub next: String,
 }
 
 impl Sso {
-    /// Signs in whoever comes back from a provider: somebody who came before, or somebody new where
+    /// Who comes back from a provider: somebody who came before, or somebody new where
     /// the provider may let people in. Their roles and teams are brought in line with their groups.
     pub async fn finish(&self, slug: &str, back: Return<'_>) -> Result<SignedIn, SsoError> {
         let (provider, secret) = self.provider(slug).await?;
@@ -59,17 +54,12 @@ impl Sso {
         }
         let code = back.code.ok_or_else(|| declined("no code"))?;
         let who = self.identify(&provider, &secret, &attempt, code).await?;
-        let (account, tokens) = self.sign_in(&provider, who, back.client, back.address).await?;
-        Ok(SignedIn { account, tokens, next: attempt.next().to_owned() })
+        let (account, user) = self.known_as(&provider, who).await?;
+        Ok(SignedIn { account, user, next: attempt.next().to_owned() })
     }
 
-    async fn sign_in(
-        &self,
-        provider: &IdentityProvider,
-        who: Identified,
-        client: String,
-        address: Option<String>,
-    ) -> Result<(AccountId, Tokens), SsoError> {
+    /// Who somebody is here, made anew where they may be.
+    async fn known_as(&self, provider: &IdentityProvider, who: Identified) -> Result<(AccountId, UserId), SsoError> {
         check_domain(provider, &who)?;
         let store = &self.0.store;
         let (source, external) = (source(provider), external_id(provider, &who));
@@ -81,7 +71,7 @@ impl Sso {
             },
         };
         let provider = provider.clone();
-        let signed_in = store.write(account, move |tx| {
+        let known = store.write(account, move |tx| {
             Box::pin(async move {
                 let user = match tx.user_by_external(source, &external).await? {
                     Some(user) => user,
@@ -95,21 +85,10 @@ impl Sso {
                     return Ok(Err(SsoError::NotLetIn(format!("`{}` is deactivated here", user.username))));
                 }
                 align(tx, &provider, &user, &who.groups).await?;
-                let new = NewGrant {
-                    user: user.id,
-                    kind: CredentialKind::Login,
-                    client,
-                    client_id: None,
-                    address,
-                    scopes: vec![Scope::Admin],
-                    resource: None,
-                    impersonator: None,
-                    lifetimes: Lifetimes::LOGIN,
-                };
-                tokens::open(tx, new).await.map(Ok)
+                Ok(Ok(user.id))
             })
         });
-        Ok((account, signed_in.await??))
+        Ok((account, known.await??))
     }
 
     /// Whoever comes first through a provider of the whole instance gets an account of their own.
