@@ -23,4 +23,5 @@ mod joining;
 mod replicas;
 mod rig;
 mod sdks;
+mod single_sign_on;
 mod tour;

@@ -17,6 +17,7 @@ mod password;
 mod record;
 mod recover;
 mod sign_in;
+pub mod scim;
 pub mod sso;
 pub mod tokens;
 mod totp;

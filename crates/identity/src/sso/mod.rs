@@ -7,6 +7,7 @@
 
 mod attempt;
 mod github;
+pub mod known;
 mod oidc;
 mod people;
 mod verify;
