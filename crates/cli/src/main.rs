@@ -12,6 +12,7 @@ mod failure;
 mod instance;
 mod logging;
 mod output;
+mod sign_in_providers;
 mod signals;
 mod words;
 

@@ -10,6 +10,11 @@ use preloop_govern::{
 };
 use preloop_identity::Identity;
 use preloop_notify::{ChatDesk, Courier, PushRelay, SettingsError, WebPushKeys};
+use preloop_identity::{
+    Identity,
+    sso::{Sso, SsoOptions},
+};
+use preloop_notify::Courier;
 use preloop_store::{Keys, NewKey, NewOwner, Store, StoreOptions};
 use preloop_telemetry::Telemetry;
 use preloop_types::{AccountId, Scope};
@@ -31,6 +36,7 @@ struct Parts {
     governor: Governor,
     config: Config,
     identity: Identity,
+    sso: Sso,
     mcp: Mcp,
     gateway: Gateway,
     models: Arc<dyn Models>,
@@ -106,6 +112,18 @@ impl App {
         let chat = ChatDesk::new(governor.clone(), &egress, options.chat.clone()).map_err(unusable)?;
         let relay = options.push_proxy.clone().map(|proxy| PushRelay::open(&egress, proxy));
         let push_relay = relay.transpose().map_err(unusable)?;
+        let sso = Sso::new(
+            store.clone(),
+            egress.clone(),
+            SsoOptions {
+                public_url: public_url.as_str().trim_end_matches('/').to_owned(),
+                providers: options.sign_in_providers.clone(),
+                registration: options.registration,
+            },
+        );
+        let channels = preloop_notify::Settings { smtp: options.smtp.clone() };
+        let courier = Courier::new(store.clone(), &egress, &channels);
+        let courier = courier.map_err(|error| ServeError::Notify(error.to_string()))?;
         let shutdown = CancellationToken::new();
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
         let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;
@@ -120,6 +138,7 @@ impl App {
             governor,
             config,
             identity,
+            sso,
             mcp,
             gateway,
             models: own_models,
@@ -152,6 +171,11 @@ impl App {
     /// People, and how they prove who they are.
     pub fn identity(&self) -> &Identity {
         &self.0.identity
+    }
+
+    /// Signing in with an identity somebody has elsewhere.
+    pub(crate) fn sso(&self) -> &Sso {
+        &self.0.sso
     }
 
     /// Where people and agents reach this instance.

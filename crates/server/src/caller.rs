@@ -90,7 +90,7 @@ needs! {
     ViewAiModels CreateAiModels EditAiModels DeleteAiModels
     ViewCost ManageBudgets
     ViewRuntimeSessions ManageRuntimeSessions ExecuteTools
-    ManageAccount
+    ManageAccount ManageIdentity
 }
 
 macro_rules! lets_in {

@@ -26,5 +26,7 @@ pub use openapi::document;
 pub use options::{FirstOwner, ServerOptions};
 pub use preloop_identity::PasswordCost;
 pub use preloop_notify::{ChatSettings, MattermostSettings, PushProxySettings, SlackSettings, SmtpSettings, SmtpTls};
+pub use preloop_identity::{PasswordCost, sso::known as known_providers};
+pub use preloop_notify::{SmtpSettings, SmtpTls};
 pub use preloop_telemetry::{OtlpError, OtlpOptions};
 pub use serve::{Server, serve};

@@ -5,7 +5,7 @@ use preloop_identity::PasswordCost;
 use preloop_notify::{ChatSettings, PushProxySettings, SmtpSettings};
 use preloop_store::{Clock, SystemClock};
 use preloop_telemetry::OtlpOptions;
-use preloop_types::WriterId;
+use preloop_types::{IdentityProvider, WriterId};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -47,6 +47,8 @@ pub struct ServerOptions {
     pub smtp: Option<SmtpSettings>,
     /// Anybody may make an account of their own.
     pub registration: bool,
+    /// Identity providers where anybody may sign in, with our secrets there.
+    pub sign_in_providers: Vec<(IdentityProvider, SecretString)>,
     /// How much work a password's hash is.
     pub password_cost: PasswordCost,
     /// Chats whose buttons and people can be told.
@@ -90,6 +92,7 @@ impl ServerOptions {
             metrics_token: None,
             smtp: None,
             registration: false,
+            sign_in_providers: Vec::new(),
             password_cost: PasswordCost::STANDARD,
             chat: ChatSettings::default(),
             push_proxy: None,

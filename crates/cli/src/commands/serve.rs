@@ -28,6 +28,7 @@ use crate::{
     instance::DataDir,
     logging::{self, LogFormat},
     output::{Printer, warn},
+    sign_in_providers::{self, SignInProviders},
     signals::asked_to_end,
 };
 
@@ -49,6 +50,7 @@ const OTHERS: [&str; 1] = ["PRELOOP_CONFIG_DIR"];
 
 /// Prefixes of variables that are ours, so that one nothing reads is a mistake worth a warning.
 const OURS: [&str; 3] = ["PRELOOP_", "SMTP_", "PUSH_PROXY_"];
+const OURS: [&str; 4] = ["PRELOOP_", "SMTP_", "GOOGLE_OAUTH_", "GITLAB_OAUTH_"];
 
 /// Prefixes of variables with free names: those of policy documents and of the project's tests.
 const FREE: [&str; 2] = ["PRELOOP_POLICY_", "PRELOOP_TEST_"];
@@ -121,6 +123,8 @@ pub(crate) struct Serve {
     /// The relay that hands messages to phones
     #[arg(long, value_name = "URL", env = "PUSH_PROXY_URL", value_parser = public_url, help_heading = "Chats and phones")]
     push_proxy_url: Option<Url>,
+    #[command(flatten)]
+    providers: SignInProviders,
 }
 
 /// The server that approval mails are handed to.
@@ -186,6 +190,7 @@ impl Serve {
             smtp: self.smtp.settings()?,
             chat: self.chat(),
             push_proxy: self.push_proxy()?,
+            sign_in_providers: self.providers.configured(secret)?,
             owner: FirstOwner {
                 username: self.owner.clone(),
                 email: self.owner_email.clone(),
@@ -322,7 +327,8 @@ fn network(text: &str) -> std::result::Result<IpNet, String> {
 fn unread_variables() -> Vec<String> {
     let mut command = Cli::command();
     command.build();
-    let mut read: BTreeSet<String> = SECRETS.iter().chain(&OTHERS).map(|name| (*name).to_owned()).collect();
+    let mut read: BTreeSet<String> =
+        SECRETS.iter().chain(&sign_in_providers::SECRETS).chain(&OTHERS).map(|name| (*name).to_owned()).collect();
     let mut commands = vec![&command];
     while let Some(command) = commands.pop() {
         read.extend(command.get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())));

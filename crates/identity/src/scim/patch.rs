@@ -53,7 +53,10 @@ pub fn patch(resource: Value, request: &PatchRequest) -> Result<Value, ScimError
             ("remove", Some(path)) => remove(&mut resource, &Path::parse(path)?, &value),
             ("remove", None) => return Err(ScimError::InvalidPath("(none)".to_owned())),
             _ => {
-                return Err(ScimError::InvalidSyntax(format!("`{}` is not `add`, `replace` or `remove`", operation.op)));
+                return Err(ScimError::InvalidSyntax(format!(
+                    "`{}` is not `add`, `replace` or `remove`",
+                    operation.op
+                )));
             }
         }
     }

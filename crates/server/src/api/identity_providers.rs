@@ -129,12 +129,14 @@ async fn delete(caller: Caller<ManageIdentity>, Id(id): Id<ProviderId>) -> Resul
 }
 
 fn mappings(groups: Vec<GroupMapping>) -> Vec<types::GroupMapping> {
-    let mapping = |GroupMapping { group, role, team_id }| types::GroupMapping { group, role, team: team_id.map(TeamId) };
+    let mapping =
+        |GroupMapping { group, role, team_id }| types::GroupMapping { group, role, team: team_id.map(TeamId) };
     groups.into_iter().map(mapping).collect()
 }
 
 fn shown(app: &App, provider: types::IdentityProvider) -> IdentityProvider {
-    let mapping = |types::GroupMapping { group, role, team }| GroupMapping { group, role, team_id: team.map(|id| id.0) };
+    let mapping =
+        |types::GroupMapping { group, role, team }| GroupMapping { group, role, team_id: team.map(|id| id.0) };
     IdentityProvider {
         redirect_uri: app.sso().callback(&provider),
         id: provider.id.0,

@@ -14,6 +14,7 @@ mod calls;
 mod chat;
 mod event_webhooks;
 mod governance;
+mod identity_providers;
 mod mcp_oauth;
 mod mcp_servers;
 mod notification_preferences;
@@ -36,6 +37,7 @@ use crate::App;
 /// Every endpoint with its documentation.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default()
+        .merge(identity_providers::router())
         .merge(mcp_servers::router())
         .merge(mcp_oauth::router())
         .merge(tools::router())

@@ -7,6 +7,7 @@ mod client;
 pub(crate) mod session;
 pub(crate) mod shell;
 mod sign_in;
+mod sso;
 mod view;
 
 use axum::{
@@ -30,7 +31,7 @@ use crate::{
 use view::{Notice, View};
 
 pub(crate) fn router() -> Router<App> {
-    Router::new().route("/approval/{id}", get(show).post(decide)).merge(sign_in::router())
+    Router::new().route("/approval/{id}", get(show).post(decide)).merge(sign_in::router()).merge(sso::router())
 }
 
 /// What the form sends.

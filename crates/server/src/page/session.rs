@@ -40,6 +40,7 @@ pub(crate) struct Guest {
     session: Option<Session>,
     form_key: String,
     form_key_is_new: bool,
+    attempt: Option<String>,
 }
 
 struct Session {
@@ -87,7 +88,7 @@ impl Guest {
     /// Lets the browser keep what its forms are bound to.
     pub(crate) fn shown(&self, mut response: Response) -> Response {
         if self.form_key_is_new {
-            let [_, form] = cookie_names(self.app.public_url());
+            let [_, form, _] = cookie_names(self.app.public_url());
             set_cookie(&mut response, self.app.public_url(), form, &self.form_key);
         }
         response
@@ -108,7 +109,7 @@ impl Guest {
     /// Keeps a session in the browser and goes on to `next`.
     pub(crate) fn signed_in(&self, tokens: &Tokens, next: Option<&str>) -> Response {
         let mut response = redirect(&self.destination(next));
-        let [session, _] = cookie_names(self.app.public_url());
+        let [session, ..] = cookie_names(self.app.public_url());
         set_cookie(&mut response, self.app.public_url(), session, tokens.access.expose_secret());
         self.shown(response)
     }
@@ -116,9 +117,20 @@ impl Guest {
     /// Forgets the session in the browser and goes on to `to`.
     pub(super) fn signed_out(&self, to: &str) -> Response {
         let mut response = redirect(to);
-        let [session, _] = cookie_names(self.app.public_url());
+        let [session, ..] = cookie_names(self.app.public_url());
         set_cookie(&mut response, self.app.public_url(), session, "");
         response
+    }
+
+    /// What the browser keeps while it is at an identity provider.
+    pub(super) fn attempt(&self) -> Option<&str> {
+        self.attempt.as_deref()
+    }
+
+    /// Lets the browser keep that; nothing when empty.
+    pub(super) fn keep_attempt(&self, response: &mut Response, attempt: &str) {
+        let [.., kept] = cookie_names(self.app.public_url());
+        set_cookie(response, self.app.public_url(), kept, attempt);
     }
 
     /// Where to go after signing in: `next` if it is a path of ours, else the page about oneself.
@@ -154,7 +166,7 @@ impl FromRequestParts<App> for Guest {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let [session, form] = cookie_names(app.public_url());
+        let [session, form, attempt] = cookie_names(app.public_url());
         let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let address = caller::address(parts, &app.options().trusted_proxies);
         let session = match cookie(&parts.headers, session) {
@@ -166,6 +178,7 @@ impl FromRequestParts<App> for Guest {
             app: app.clone(),
             client: Client { name: client_name(agent), address },
             session,
+            attempt: cookie(&parts.headers, attempt).map(str::to_owned),
             form_key_is_new: kept.is_none(),
             form_key: kept.map_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()), str::to_owned),
         })
@@ -248,10 +261,14 @@ async fn session_of(app: &App, token: &str) -> Result<Option<Session>, Response>
     }
 }
 
-/// The names of the session's cookie and of the forms'. `__Host-` keeps other hosts and plain HTTP from setting
+/// The names of the session's cookie, of the forms', and of a journey to an identity provider. `__Host-` keeps other hosts and plain HTTP from setting
 /// them; a browser takes such a cookie only over HTTPS, so on this machine they go without.
-fn cookie_names(public_url: &Url) -> [&'static str; 2] {
-    if is_plain_loopback(public_url) { ["preloop", "preloop-form"] } else { ["__Host-preloop", "__Host-preloop-form"] }
+fn cookie_names(public_url: &Url) -> [&'static str; 3] {
+    if is_plain_loopback(public_url) {
+        ["preloop", "preloop-form", "preloop-sso"]
+    } else {
+        ["__Host-preloop", "__Host-preloop-form", "__Host-preloop-sso"]
+    }
 }
 
 /// Whether people reach this instance on their own machine, unencrypted.

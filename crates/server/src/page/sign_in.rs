@@ -9,9 +9,10 @@ use axum::{
 use http::StatusCode;
 use minijinja::context;
 use preloop_identity::{Error, Method, Step, tokens::Lifetimes};
-use preloop_types::{GrantId, Subject};
+use preloop_types::{GrantId, IdentityProvider, Subject};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use url::form_urlencoded;
 
 use super::{
     session::{Guest, PageSession, Posted, is_plain_loopback, own_path, redirect},
@@ -56,7 +57,7 @@ async fn ask(guest: Guest, Query(asked): Query<Asked>) -> Response {
     if guest.who().is_some() {
         return redirect(&guest.destination(Some(&asked.next)));
     }
-    form(&guest, StatusCode::OK, "", &asked.next, None)
+    form(&guest, StatusCode::OK, "", &asked.next, None).await
 }
 
 async fn check(posted: Posted<Password>) -> Response {
@@ -69,7 +70,7 @@ async fn check(posted: Posted<Password>) -> Response {
         }
         Err(error) => {
             let (status, problem) = told(&error);
-            form(&guest, status, &sent.username, &sent.next, Some(&problem))
+            form(&guest, status, &sent.username, &sent.next, Some(&problem)).await
         }
     }
 }
@@ -85,7 +86,7 @@ async fn check_code(posted: Posted<Code>) -> Response {
         }
         Err(Error::InvalidToken) => {
             let problem = "This took too long, or too many codes were wrong. Sign in again.";
-            form(&guest, StatusCode::UNAUTHORIZED, "", &sent.next, Some(problem))
+            form(&guest, StatusCode::UNAUTHORIZED, "", &sent.next, Some(problem)).await
         }
         Err(error) => {
             let (status, problem) = told(&error);
@@ -112,15 +113,24 @@ async fn account(session: PageSession) -> Response {
     session.page(StatusCode::OK, "account.html", context! { title, username => session.who().username.as_str() })
 }
 
-fn form(guest: &Guest, status: StatusCode, username: &str, next: &str, problem: Option<&str>) -> Response {
+async fn form(guest: &Guest, status: StatusCode, username: &str, next: &str, problem: Option<&str>) -> Response {
     let public_url = guest.public_url();
     let next = own_path(public_url, next).unwrap_or_default();
     let unsafe_ = public_url.scheme() == "http" && !is_plain_loopback(public_url);
     let registration = guest.identity().options().registration;
+    let providers = guest.sso().providers().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the identity providers cannot be read");
+        Vec::new()
+    });
+    let there: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    let button = |provider: &IdentityProvider| {
+        context! { name => provider.name, href => format!("/api/v1/auth/oauth/{}/authorize?next={there}", provider.slug) }
+    };
+    let providers: Vec<_> = providers.iter().map(button).collect();
     let mut page = guest.page(
         status,
         "sign_in.html",
-        context! { title => "Sign in", username, next => &next, problem, unsafe => unsafe_, registration },
+        context! { title => "Sign in", username, next => &next, problem, unsafe => unsafe_, registration, providers },
     );
     leads_on(&mut page, &next);
     page
