@@ -124,7 +124,7 @@ async fn form(guest: &Guest, status: StatusCode, username: &str, next: &str, pro
     });
     let there: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
     let button = |provider: &IdentityProvider| {
-        context! { name => provider.name, href => format!("/api/v1/auth/oauth/{}/authorize?next={there}", provider.slug) }
+        context! { name => &provider.name, href => format!("/api/v1/auth/oauth/{}/authorize?next={there}", provider.slug) }
     };
     let providers: Vec<_> = providers.iter().map(button).collect();
     let mut page = guest.page(
