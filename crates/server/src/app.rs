@@ -8,13 +8,11 @@ use preloop_govern::{
     Governor, GovernorOptions, Models,
     config::{Config, ConfigOptions, EnvAllowList, MintedKey},
 };
-use preloop_identity::Identity;
-use preloop_notify::{ChatDesk, Courier, PushRelay, SettingsError, WebPushKeys};
 use preloop_identity::{
     Identity,
     sso::{Sso, SsoOptions},
 };
-use preloop_notify::Courier;
+use preloop_notify::{ChatDesk, Courier, PushRelay, SettingsError, WebPushKeys};
 use preloop_store::{Keys, NewKey, NewOwner, Store, StoreOptions};
 use preloop_telemetry::Telemetry;
 use preloop_types::{AccountId, Scope};
@@ -90,6 +88,15 @@ impl App {
                 model_check: models::check(egress.clone()),
             },
         );
+        let sso = Sso::new(
+            store.clone(),
+            egress.clone(),
+            SsoOptions {
+                public_url: public_url.as_str().trim_end_matches('/').to_owned(),
+                providers: options.sign_in_providers.clone(),
+                registration: options.registration,
+            },
+        );
         let identity = Identity::with(
             store.clone(),
             preloop_identity::Options {
@@ -112,18 +119,6 @@ impl App {
         let chat = ChatDesk::new(governor.clone(), &egress, options.chat.clone()).map_err(unusable)?;
         let relay = options.push_proxy.clone().map(|proxy| PushRelay::open(&egress, proxy));
         let push_relay = relay.transpose().map_err(unusable)?;
-        let sso = Sso::new(
-            store.clone(),
-            egress.clone(),
-            SsoOptions {
-                public_url: public_url.as_str().trim_end_matches('/').to_owned(),
-                providers: options.sign_in_providers.clone(),
-                registration: options.registration,
-            },
-        );
-        let channels = preloop_notify::Settings { smtp: options.smtp.clone() };
-        let courier = Courier::new(store.clone(), &egress, &channels);
-        let courier = courier.map_err(|error| ServeError::Notify(error.to_string()))?;
         let shutdown = CancellationToken::new();
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
         let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;

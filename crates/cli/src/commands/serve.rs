@@ -49,8 +49,7 @@ const SECRETS: [&str; 9] = [
 const OTHERS: [&str; 1] = ["PRELOOP_CONFIG_DIR"];
 
 /// Prefixes of variables that are ours, so that one nothing reads is a mistake worth a warning.
-const OURS: [&str; 3] = ["PRELOOP_", "SMTP_", "PUSH_PROXY_"];
-const OURS: [&str; 4] = ["PRELOOP_", "SMTP_", "GOOGLE_OAUTH_", "GITLAB_OAUTH_"];
+const OURS: [&str; 5] = ["PRELOOP_", "SMTP_", "PUSH_PROXY_", "GOOGLE_OAUTH_", "GITLAB_OAUTH_"];
 
 /// Prefixes of variables with free names: those of policy documents and of the project's tests.
 const FREE: [&str; 2] = ["PRELOOP_POLICY_", "PRELOOP_TEST_"];
