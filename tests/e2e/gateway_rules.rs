@@ -87,6 +87,27 @@ async fn a_spent_budget_a_rate_and_the_kill_switch_are_said_in_every_dialect() {
 }
 
 #[tokio::test]
+async fn the_kill_switch_cuts_what_is_running() {
+    let gateway = Gateway::start().await;
+    let words = "frames-500--stall-20";
+    let alias = gateway.serve(Family(Api::Chat), words).await;
+    let mut open = gateway.send(&Ask::new(Api::Chat, &alias, true)).await;
+    read_until(&mut open, |read| read.len() > 500).await;
+
+    put(&gateway, "/api/v1/account/model-settings", json!({ "model_traffic": false })).await;
+
+    let off = Instant::now();
+    let rest = read_until(&mut open, |_| false).await;
+    assert!(String::from_utf8_lossy(&rest).contains("account_suspended"), "{}", String::from_utf8_lossy(&rest));
+    let (end, at) = gateway.ended(&Family(Api::Chat).identifier(words)).await.end.unwrap();
+    assert_eq!(end, End::Abandoned);
+    assert!(at.saturating_duration_since(off) < Duration::from_secs(1));
+    put(&gateway, "/api/v1/account/model-settings", json!({ "model_traffic": true })).await;
+    let quick = gateway.serve(Family(Api::Chat), "").await;
+    assert_eq!(gateway.ask(&Ask::new(Api::Chat, &quick, true)).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_key_that_is_revoked_is_of_no_use_a_second_later() {
     let gateway = Gateway::start().await;
     let alias = gateway.serve(Family(Api::Messages), "frames-200--stall-20").await;

@@ -5,7 +5,7 @@ use std::{
 
 use preloop_store::{Event, LedgerLine, Store};
 use preloop_types::{
-    AccountId, Audience, CallId, Decision, DecisionSource, Entry, EntryKind, EventType, Permission, Principal,
+    AccountId, Audience, CallId, Decision, DecisionSource, Entry, EntryKind, EventType, NanoUsd, Permission, Principal,
     Timestamp, ToolCall, Verdict, WorkflowId, WriterId,
 };
 use tokio::sync::broadcast::error::RecvError;
@@ -13,8 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Approvals, Error, Executor, Held, IdentifyError, Observer, Permit, Refusal, RefusalKind, Result, Snapshot,
-    approvals::Waiters, budgets::Budgets, identify::Identities, limits::Limits, permit::Granted, records,
-    sessions::Runs, snapshot::Snapshots,
+    approvals::Waiters,
+    budgets::Budgets,
+    identify::Identities,
+    limits::Limits,
+    model::{Traffic, Unwritten},
+    permit::Granted,
+    records,
+    sessions::Runs,
+    snapshot::Snapshots,
 };
 
 /// The one path every governed call takes. Cheap to clone.
@@ -30,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) budgets: Budgets,
     pub(crate) limits: Limits,
     pub(crate) sessions: Runs,
+    pub(crate) traffic: Traffic,
+    pub(crate) unwritten: Unwritten,
     executor: OnceLock<Weak<dyn Executor>>,
     observer: OnceLock<Arc<dyn Observer>>,
     /// Held by every model call under way, so that they can be counted.
@@ -73,6 +82,8 @@ impl Governor {
             budgets: Budgets::default(),
             limits: Limits::default(),
             sessions: Runs::default(),
+            traffic: Traffic::default(),
+            unwritten: Unwritten::default(),
             executor: OnceLock::new(),
             observer: OnceLock::new(),
             in_flight: Arc::default(),
@@ -96,6 +107,11 @@ impl Governor {
     /// Model calls that were granted and not settled yet.
     pub fn model_calls_in_flight(&self) -> usize {
         Arc::strong_count(&self.0.in_flight) - 1
+    }
+
+    /// Dollars that budgets set aside for calls under way; a call counts in each of its budgets.
+    pub fn budget_reserved(&self) -> NanoUsd {
+        self.0.budgets.reserved_dollars()
     }
 
     /// The store behind it.
@@ -273,7 +289,10 @@ impl Governor {
 
     fn react(&self, event: Event) {
         match event {
-            Event::ConfigChanged(account) => self.0.snapshots.forget(account),
+            Event::ConfigChanged(account) => {
+                self.0.snapshots.forget(account);
+                self.cut_if_off(account);
+            }
             Event::KeysChanged(account) => {
                 self.0.identities.forget(account);
                 self.0.snapshots.forget(account);
@@ -295,6 +314,7 @@ impl Governor {
                 self.0.sessions.forget_all();
                 self.0.identities.forget_all();
                 self.0.snapshots.forget_all();
+                self.cut_all_that_are_off();
                 self.0.waiters.wake_all();
             }
         }

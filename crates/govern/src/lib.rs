@@ -29,7 +29,7 @@ pub use approvals::{Approvals, Decider, Held, Redeemed, StoredResult, Vote, Wait
 pub use error::{Error, Result};
 pub use governor::{Admission, Governor, GovernorOptions};
 pub use identify::IdentifyError;
-pub use model::{ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind};
+pub use model::{Halt, ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind};
 pub use notice::{Alert, ApprovalNotice, Message, Notice, Occasion, Recipient};
 pub use permit::Permit;
 pub use ports::{Executor, Models, NoAnswer, Observer, Question, Reply};

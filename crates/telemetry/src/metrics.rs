@@ -149,6 +149,12 @@ impl Metrics {
         self.refused.render("gateway_refused_total", "Model calls that were not sent.", count, out);
         let in_flight = governor.model_calls_in_flight();
         single("gateway_inflight", "gauge", "Model calls under way.", in_flight, out);
+        let (rows, lag) = governor.ledger_backlog();
+        single("gateway_ledger_spool_rows", "gauge", "Model calls whose outcome is not durable yet.", rows, out);
+        let help = "How long the oldest of them has been over.";
+        single("gateway_ledger_lag_seconds", "gauge", help, lag.as_secs_f64(), out);
+        let help = "Dollars budgets have set aside for calls under way; a call counts in each of its budgets.";
+        single("gateway_budget_reserved_usd", "gauge", help, governor.budget_reserved(), out);
         for (name, help, value) in [
             ("gateway_retries_total", "Requests repeated to a provider.", &self.retries),
             ("gateway_fallbacks_total", "Model calls that went on to another model.", &self.fallbacks),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, Days, Months, TimeDelta, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AgentId, BudgetId, KeyId, Model, ModelPattern, Principal, SessionId, Timestamp, UserId};
+use crate::{AgentId, BudgetId, KeyId, Model, ModelPattern, Principal, SessionId, TeamId, Timestamp, UserId};
 
 /// A limit on what model calls may consume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub enum BudgetSubject {
     Account,
     /// A person's.
     User(Option<UserId>),
+    /// Of all who are in a team, together.
+    Team(TeamId),
     /// A managed agent's.
     Agent(Option<AgentId>),
     /// An API key's.
@@ -112,6 +114,7 @@ impl BudgetSubject {
         match self {
             BudgetSubject::Account => "account",
             BudgetSubject::User(_) => "user",
+            BudgetSubject::Team(_) => "team",
             BudgetSubject::Agent(_) => "agent",
             BudgetSubject::Key(_) => "key",
             BudgetSubject::Session(_) => "session",
@@ -124,6 +127,7 @@ impl BudgetSubject {
         match self {
             BudgetSubject::Account => None,
             BudgetSubject::User(id) => id.map(|id| id.to_string()),
+            BudgetSubject::Team(id) => Some(id.to_string()),
             BudgetSubject::Agent(id) => id.map(|id| id.to_string()),
             BudgetSubject::Key(id) => id.map(|id| id.to_string()),
             BudgetSubject::Session(id) => id.map(|id| id.to_string()),
@@ -139,6 +143,7 @@ impl BudgetSubject {
         Some(match kind {
             "account" if id.is_none() => BudgetSubject::Account,
             "user" => BudgetSubject::User(one(id).ok()?),
+            "team" => BudgetSubject::Team(id?.parse().ok()?),
             "agent" | "managed_agent" => BudgetSubject::Agent(one(id).ok()?),
             "key" | "api_key" => BudgetSubject::Key(one(id).ok()?),
             "session" | "runtime_session" => BudgetSubject::Session(one(id).ok()?),
@@ -158,6 +163,8 @@ impl BudgetSubject {
         }
         match self {
             BudgetSubject::Account => Some(Uuid::nil()),
+            // Who is in a team only the account's configuration knows: see [`Budget::counts`].
+            BudgetSubject::Team(_) => None,
             BudgetSubject::User(user) => among(*user, Some(who.user), |id| id.0),
             BudgetSubject::Agent(agent) => among(*agent, who.agent.as_ref().map(|agent| agent.id), |id| id.0),
             BudgetSubject::Key(key) => among(*key, Some(who.key), |id| id.0),
@@ -170,13 +177,23 @@ impl BudgetSubject {
 }
 
 impl Budget {
-    /// For whom it counts a call of `model`; `None` if it does not count it. See
+    /// For whom it counts a call of `model`; `None` if it does not count it. `is_member` tells whether the caller's
+    /// person is in a team. See
     /// [`BudgetSubject::counted_for`].
-    pub fn counts(&self, who: &Principal, session: Option<SessionId>, model: &Model) -> Option<Uuid> {
+    pub fn counts(
+        &self,
+        who: &Principal,
+        session: Option<SessionId>,
+        model: &Model,
+        is_member: impl FnOnce(TeamId) -> bool,
+    ) -> Option<Uuid> {
         if self.model.as_ref().is_some_and(|pattern| !pattern.matches(model)) {
             return None;
         }
-        self.subject.counted_for(who, session)
+        match &self.subject {
+            BudgetSubject::Team(team) => is_member(*team).then_some(Uuid::nil()),
+            subject => subject.counted_for(who, session),
+        }
     }
 }
 

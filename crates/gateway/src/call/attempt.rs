@@ -230,7 +230,7 @@ pub(super) async fn send(
         tries += 1;
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = permit.stopped().cancelled() => return Err(refused),
+            _ = permit.halted() => return Err(refused),
         }
     }
 }
@@ -243,8 +243,8 @@ async fn once(gateway: &Gateway, prepared: &Prepared, permit: &ModelPermit) -> R
     let sent = Instant::now();
     let answered = tokio::select! {
         answered = timeout(FIRST_BYTE_WITHIN, client.send(request)) => answered,
-        () = permit.stopped().cancelled() => {
-            return Err(refused(Fault { retry: Retry::No, ..Fault::of_protocol(profile, "the call was stopped") }));
+        halt = permit.halted() => {
+            return Err(refused(Fault { retry: Retry::No, ..Fault::of_protocol(profile, halt.reason()) }));
         }
     };
     let response = match answered {

@@ -285,7 +285,7 @@ impl Gateway {
                     // What the first of them did may have to be paid whatever became of the next.
                     failure.may_have_cost |= failed.is_some_and(|before: Failed| before.may_have_cost);
                     failed = Some(failure);
-                    if !goes_on || permit.stopped().is_cancelled() {
+                    if !goes_on || permit.is_halted() {
                         break;
                     }
                 }

@@ -11,6 +11,7 @@ mod way;
 use std::{
     collections::VecDeque,
     fmt,
+    future::Future,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -24,9 +25,9 @@ use preloop_dialects::{
     error::{self, Framing},
     usage::Reading,
 };
+use preloop_govern::Halt;
 use preloop_types::{ModelStatus, NanoUsd};
 use tokio::time::{Instant, Sleep, timeout};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 pub(crate) use settlement::{Captured, Settlement};
 use tail::Tail;
@@ -58,7 +59,7 @@ pub(crate) struct Relay {
     limits: Spending,
     silence: Pin<Box<Sleep>>,
     last: Instant,
-    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    halted: Pin<Box<dyn Future<Output = Halt> + Send>>,
     drain: Duration,
     copy: Option<Copy>,
     guard: Option<Box<StreamGuard>>,
@@ -124,7 +125,7 @@ impl Relay {
         let Relaying { agent, framing, way, limits, drain, copy, guard } = relaying;
         let now = Instant::now();
         let silence = if framing.is_some() { SILENCE_MAX } else { WHOLE_MAX };
-        let stopped = settlement.permit.stopped().clone().cancelled_owned();
+        let halted = settlement.permit.halted();
         let mut relay = Self {
             upstream: Some(upstream),
             way: Some(way),
@@ -136,7 +137,7 @@ impl Relay {
             limits,
             silence: Box::pin(tokio::time::sleep_until(now + silence)),
             last: now,
-            stopped: Box::pin(stopped),
+            halted: Box::pin(halted),
             drain,
             copy,
             guard,
@@ -265,9 +266,8 @@ impl Relay {
     }
 
     fn poll_ends(&mut self, cx: &mut Context<'_>) {
-        if self.stopped.as_mut().poll(cx).is_ready() {
-            let why = "this call was stopped: its session was ended by a person";
-            return self.cut(Cut::new(ModelStatus::Disconnected, 403, "session_ended", why));
+        if let Poll::Ready(halt) = self.halted.as_mut().poll(cx) {
+            return self.cut(Cut::new(ModelStatus::Disconnected, 403, halt.code(), halt.reason()));
         }
         while self.silence.as_mut().poll(cx).is_ready() {
             let most = if self.framing.is_some() { SILENCE_MAX } else { WHOLE_MAX };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use preloop_store::{LeaseAsk, NoticeKind, Spent, Store, WindowKey};
-use preloop_types::{AccountId, Timestamp, Window};
+use preloop_types::{AccountId, BudgetUnit, Timestamp, Window};
 use uuid::Uuid;
 
 use crate::Result;
@@ -14,6 +14,7 @@ pub(super) struct Lease {
     pub(super) account: AccountId,
     pub(super) key: WindowKey,
     pub(super) window: Window,
+    pub(super) unit: BudgetUnit,
     state: Mutex<State>,
     /// One at a time asks the database.
     asking: Arc<tokio::sync::Mutex<()>>,
@@ -66,8 +67,8 @@ pub(super) struct Standing {
 const REFUSAL_HOLDS: std::time::Duration = std::time::Duration::from_millis(250);
 
 impl Lease {
-    pub(super) fn new(account: AccountId, key: WindowKey, window: Window) -> Self {
-        Self { account, key, window, state: Mutex::default(), asking: Arc::default() }
+    pub(super) fn new(account: AccountId, key: WindowKey, window: Window, unit: BudgetUnit) -> Self {
+        Self { account, key, window, unit, state: Mutex::default(), asking: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -222,6 +223,11 @@ impl Lease {
 
     pub(super) fn has_free(&self) -> bool {
         self.state().free > 0
+    }
+
+    /// What calls under way have set aside.
+    pub(super) fn reserved(&self) -> i64 {
+        self.state().reserved
     }
 
     /// The limit it is leased under.

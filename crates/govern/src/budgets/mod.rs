@@ -178,11 +178,12 @@ impl Budgets {
         let now = governor.now();
         let mut short: Option<Refused> = None;
         for budget in &snapshot.budgets {
-            let Some(subject) = budget.counts(who, call.session, &call.model) else { continue };
+            let is_member = |team| snapshot.teams.get(&team).is_some_and(|team| team.members.contains(&who.user));
+            let Some(subject) = budget.counts(who, call.session, &call.model, is_member) else { continue };
             let amount = amount_of(budget, call, snapshot, &mut reservation)?;
             let window = budget.period.window(now);
             let key = WindowKey { budget: budget.id, subject, start: window.start };
-            let lease = self.lease(who.account, key, window);
+            let lease = self.lease(who.account, key, window, budget.unit);
             if let Some(life) = reserve_one(governor, budget, &lease, amount, now).await? {
                 let reserved = if budget.hard.is_some() { amount } else { 0 };
                 reservation.held.push(Held { lease, budget: budget.clone(), life, amount, reserved });
@@ -203,11 +204,17 @@ impl Budgets {
     }
 
     /// The map is not held while its entry is used.
-    fn lease(&self, account: AccountId, key: WindowKey, window: Window) -> Arc<Lease> {
+    fn lease(&self, account: AccountId, key: WindowKey, window: Window, unit: BudgetUnit) -> Arc<Lease> {
         if let Some(lease) = self.leases.get(&key) {
             return lease.clone();
         }
-        self.leases.entry(key).or_insert_with(|| Arc::new(Lease::new(account, key, window))).clone()
+        self.leases.entry(key).or_insert_with(|| Arc::new(Lease::new(account, key, window, unit))).clone()
+    }
+
+    /// What is set aside in dollars, over all windows.
+    pub(crate) fn reserved_dollars(&self) -> NanoUsd {
+        let dollars = self.leases.iter().filter(|lease| lease.unit == BudgetUnit::Usd);
+        NanoUsd(dollars.map(|lease| lease.reserved()).sum())
     }
 
     /// Gives back what is free of a budget's windows: another node has a use for it, or their sums changed.

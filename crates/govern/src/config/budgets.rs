@@ -139,6 +139,7 @@ fn check(budget: &Budget) -> Result<()> {
 async fn exists(tx: &mut Tx<'_>, subject: &BudgetSubject) -> Result<()> {
     let exists = match subject {
         BudgetSubject::User(Some(id)) => tx.user(*id).await?.is_some(),
+        BudgetSubject::Team(id) => tx.team(*id).await?.is_some(),
         BudgetSubject::Key(Some(id)) => tx.key(*id).await?.is_some(),
         BudgetSubject::Agent(Some(id)) => {
             tx.keys().await?.iter().any(|key| key.agent.as_ref().is_some_and(|agent| agent.id == *id))

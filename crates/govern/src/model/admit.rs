@@ -6,7 +6,7 @@ use preloop_store::LedgerLine;
 use preloop_types::{CallId, Model, ModelCall, Principal, SessionId};
 use serde_json::json;
 
-use super::{ModelAdmission, ModelPermit, ModelRefusal, ModelRefusalKind, Refused, permit::Granted, records};
+use super::{ModelAdmission, ModelPermit, ModelRefusal, ModelRefusalKind, Refused, Stops, permit::Granted, records};
 use crate::{Error, Governor, Snapshot, sessions::Stop};
 
 /// A request that never became a [`ModelCall`], as far as it is known.
@@ -78,6 +78,7 @@ impl Governor {
     }
 
     async fn grant_model(&self, who: &Arc<Principal>, call: ModelCall) -> Result<ModelPermit, Refused> {
+        let traffic = self.inner().traffic.stop_of(who.account);
         let snapshot = self.snapshot(who.account).await.map_err(|error| unavailable(&error))?;
         if !snapshot.model_settings.model_traffic {
             return Err(Refused::new(
@@ -85,7 +86,7 @@ impl Governor {
                 "model traffic of this account is switched off; an administrator can switch it on again".to_owned(),
             ));
         }
-        let stop = match call.session {
+        let session = match call.session {
             None => Stop::default(),
             Some(session) => self.inner().sessions.stop_of(session, self.now()).ok_or_else(session_ended)?,
         };
@@ -98,7 +99,7 @@ impl Governor {
             who: who.clone(),
             reservation,
             limits,
-            stop,
+            stops: Stops { session, traffic },
             started: Instant::now(),
             is_durable: false,
             in_flight: self.inner().in_flight.clone(),

@@ -1,15 +1,14 @@
 //! The proof that a model call was decided, reserved and recorded. Whoever reaches a provider holds one.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{future::Future, sync::Arc, time::Duration, time::Instant};
 
 use preloop_store::LedgerLine;
 use preloop_types::{
     CostBound, CostSource, Exposure, Model, ModelCall, ModelOutcome, ModelStatus, NanoUsd, Principal, UsageSource,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    ModelRefusal,
+    Halt, ModelRefusal, Stops,
     admit::{allowed, unavailable},
     records,
 };
@@ -17,7 +16,6 @@ use crate::{
     Governor,
     budgets::{Reservation, may_have_consumed},
     limits::Entered,
-    sessions::Stop,
 };
 
 /// One model call that may be sent. Only this crate makes one, and only after the intent is durable and
@@ -34,7 +32,7 @@ pub(crate) struct Granted {
     pub(crate) call: ModelCall,
     pub(crate) reservation: Reservation,
     pub(crate) limits: Entered,
-    pub(crate) stop: Stop,
+    pub(crate) stops: Stops,
     pub(crate) started: Instant,
     pub(crate) is_durable: bool,
     pub(crate) in_flight: Arc<()>,
@@ -66,9 +64,14 @@ impl ModelPermit {
         &self.granted().reservation.warnings
     }
 
-    /// Cancelled when the call has to stop: its session was ended.
-    pub fn stopped(&self) -> &CancellationToken {
-        &self.granted().stop.token
+    /// Ends when the call has to stop: its session was ended, or the account's model traffic switched off.
+    pub fn halted(&self) -> impl Future<Output = Halt> + Send + 'static + use<> {
+        self.granted().stops.halted()
+    }
+
+    /// Whether it has to stop.
+    pub fn is_halted(&self) -> bool {
+        self.granted().stops.is_halted()
     }
 
     /// Sends the call to another model, after this one failed: allowed and reserved anew, and durable. What was
@@ -166,6 +169,8 @@ impl Granted {
         let settled = reservation.settle(&call, &outcome);
         let usage = records::usage(&call, &outcome);
         let mut wait = Duration::from_millis(20);
+        let unwritten = governor.inner().unwritten.clone();
+        unwritten.begin(call.id);
         loop {
             let entry = records::outcome(&who, &call, &outcome, duration_us);
             let line = LedgerLine { usage: Some(usage.clone()), settled: settled.clone(), reserved_by: None };
@@ -176,6 +181,7 @@ impl Granted {
             match recorded {
                 Ok(_) => break,
                 Err(preloop_store::Error::Closed) => {
+                    unwritten.end(call.id);
                     tracing::warn!(call = %call.id, "the store closed before an outcome was recorded");
                     // Nothing is given back that the next life will settle.
                     return std::mem::forget(reservation);
@@ -187,6 +193,7 @@ impl Granted {
                 }
             }
         }
+        unwritten.end(call.id);
         reservation.close(&governor, &settled);
         drop(in_flight);
         if let Some(session) = call.session {

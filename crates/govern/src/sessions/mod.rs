@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 use dashmap::DashMap;
-use preloop_store::{NewSession, Opened, Tx};
+use preloop_store::{ApprovalFilter, ApprovalStatus, NewSession, Opened, Tx};
 use preloop_types::{AccountId, Entry, EntryKind, Principal, SessionId, Subject, Timestamp};
 use serde_json::{json, value::to_raw_value};
 use signal::{Identity, Named, identify};
@@ -70,6 +70,13 @@ pub(crate) struct Stop {
     held: Arc<()>,
 }
 
+impl Stop {
+    /// Whether a call holds it besides whoever keeps it.
+    pub(crate) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.held) > 1
+    }
+}
+
 struct Live {
     id: SessionId,
     account: AccountId,
@@ -118,9 +125,10 @@ impl Sessions<'_> {
     /// Ends a run for good and stops its calls; false if it was over. `block` keeps whoever ran it from
     /// beginning another.
     pub async fn end(&self, account: AccountId, id: SessionId, by: Subject, reason: &str, block: bool) -> Result<bool> {
-        let reason = reason.to_owned();
+        let why = reason.to_owned();
         let ended = self.governor.store().write(account, move |tx| {
             Box::pin(async move {
+                let reason = why;
                 let ended = tx.end_session(id, &reason, block).await?;
                 if ended {
                     let body = json!({ "reason": reason, "block": block });
@@ -129,7 +137,30 @@ impl Sessions<'_> {
                 Ok(ended)
             })
         });
-        Ok(ended.await?)
+        let ended = ended.await?;
+        if ended {
+            self.cancel_approvals(account, id, by).await?;
+        }
+        Ok(ended)
+    }
+
+    /// What a run still asked for nobody waits for any more, and must not be carried out.
+    async fn cancel_approvals(&self, account: AccountId, id: SessionId, by: Subject) -> Result<()> {
+        let approvals = self.governor.approvals();
+        let mut filter =
+            ApprovalFilter { status: vec![ApprovalStatus::Pending], limit: 1000, ..ApprovalFilter::default() };
+        loop {
+            let pending = approvals.list(account, filter.clone()).await?;
+            let found = pending.len();
+            let of_this = pending.iter().filter(|approval| approval.requester.session == Some(id));
+            for approval in of_this {
+                approvals.cancel(account, by, approval.id, "the agent session that asked was ended").await?;
+            }
+            if found < filter.limit as usize {
+                return Ok(());
+            }
+            filter.skip += filter.limit;
+        }
     }
 
     /// Lets whoever ran this begin another; false if nothing kept them from it.

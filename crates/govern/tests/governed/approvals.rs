@@ -1,9 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use preloop_govern::{Error, Redeemed, RefusalKind, Vote, Waited};
+use preloop_govern::{Admission, Error, Redeemed, RefusalKind, SessionSignal, Vote, Waited};
 use preloop_store::{ApprovalStatus, each_store};
-use preloop_types::config::{Defaults, RuleAction};
+use preloop_types::{
+    Subject,
+    config::{Defaults, RuleAction},
+};
 use serde_json::json;
 
 use crate::house::{House, governor, succeeded};
@@ -43,6 +46,23 @@ each_store! {
         assert_eq!(permit.call().arguments.get(), r#"{"amount":5,"to":"bob"}"#);
         assert_eq!(permit.call().id, held.approval.call);
         permit.settle(&succeeded()).await.unwrap();
+    }
+
+    async fn what_a_run_asked_for_is_cancelled_with_it(store) {
+        let house = House::with_rule(store, ASK, None).await;
+        let sessions = house.governor.sessions();
+        let (of_run, other) = (SessionSignal { explicit: Some("run-1"), ..SessionSignal::default() }, SessionSignal::default());
+        let agent = sessions.bind(&house.agent, &of_run).await.unwrap();
+        let bystander = sessions.bind(&house.agent, &other).await.unwrap();
+        let Admission::Held(asked) = house.governor.admit(&agent, house.pay(&json!({"amount": 5}))).await else { panic!() };
+        let Admission::Held(kept) = house.governor.admit(&bystander, house.pay(&json!({"amount": 6}))).await else { panic!() };
+
+        let run = agent.session.unwrap();
+        sessions.end(agent.account, run, Subject::default(), "enough", false).await.unwrap();
+
+        assert_eq!(house.read(&asked.approval).await.status, ApprovalStatus::Cancelled);
+        assert_eq!(house.read(&kept.approval).await.status, ApprovalStatus::Pending);
+        assert_eq!(house.kinds(asked.approval.call).await.last(), Some(&"approval.resolved"));
     }
 
     async fn a_repeated_call_joins_the_open_request_and_another_does_not(store) {

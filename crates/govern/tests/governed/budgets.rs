@@ -6,8 +6,8 @@ use futures::future::join_all;
 use preloop_govern::{Governor, ModelAdmission, ModelRefusalKind};
 use preloop_store::{UsageBy, UsageFilter, each_store, testing};
 use preloop_types::{
-    BudgetId, BudgetSubject, BudgetUnit, EntryKind, ModelOutcome, ModelStatus, NanoUsd, Period, RateLimit, Tokens,
-    UsageSource,
+    BudgetId, BudgetSubject, BudgetUnit, EntryKind, ModelOutcome, ModelStatus, NanoUsd, Period, RateLimit, Team,
+    TeamId, Tokens, UsageSource,
     config::{SubjectGovernance, SubjectRef},
 };
 use serde_json::Value;
@@ -212,6 +212,33 @@ each_store! {
             let body: Value = serde_json::from_str(record.body.get()).unwrap();
             assert_eq!((&body["cost_source"], &body["usage_source"]), (&"bound".into(), &"partial".into()));
         }
+    }
+
+    async fn a_teams_budget_counts_whoever_is_in_it(store) {
+        let desk = Desk::new(store).await;
+        let now = desk.store.now();
+        let team = |name: &str, members| Team {
+            id: TeamId::new(now), name: name.to_owned(), description: None, members, created_at: now, updated_at: now,
+        };
+        let (web, other) = (team("web", vec![desk.agent.user]), team("other", Vec::new()));
+        let (of_web, of_other) = (web.id, other.id);
+        let user = desk.agent.user;
+        let insert = desk.store.write(desk.account, move |tx| Box::pin(async move {
+            tx.insert_team(&web).await?;
+            tx.insert_team(&other).await?;
+            tx.add_team_member(web.id, user, None).await.map(drop)
+        }));
+        insert.await.unwrap();
+        let subject = BudgetSubject::Team;
+        let ours = desk.budget_of(subject(of_web), Period::Daily, BudgetUnit::Usd, Some(10 * CENT), None).await;
+        let theirs = desk.budget_of(subject(of_other), Period::Daily, BudgetUnit::Usd, Some(CENT), None).await;
+
+        desk.granted(desk.call(8 * CENT)).await.settle(cost(8 * CENT));
+        desk.quiet().await;
+
+        assert_eq!((desk.spent(ours).await.0, desk.spent(theirs).await.0), (8 * CENT, 0));
+        let refusal = desk.refused(desk.call(3 * CENT)).await;
+        assert_eq!((&refusal.data["scope"], &refusal.data["subject_id"]), (&"team".into(), &of_web.to_string().into()));
     }
 
     async fn a_soft_limit_is_told_once_a_window(store) {

@@ -1,6 +1,6 @@
 //! Model calls through the governor: allowed, reserved, recorded, settled.
 
-use preloop_govern::ModelRefusalKind;
+use preloop_govern::{Halt, ModelRefusalKind};
 use preloop_store::{UsageBy, UsageFilter, each_store};
 use preloop_types::{
     BudgetUnit, CostBound, EntryKind, ModelOutcome, ModelPattern, ModelStatus, NanoUsd,
@@ -105,6 +105,23 @@ each_store! {
         desk.budget(BudgetUnit::Usd, Some(CENT), None).await;
 
         assert_eq!(desk.refused(unbounded()).await.kind, ModelRefusalKind::CostUnbounded);
+    }
+
+    async fn the_kill_switch_stops_what_is_running_and_nothing_after_it_is_on_again(store) {
+        let desk = Desk::new(store).await;
+        let running = desk.granted(desk.call(CENT)).await;
+        desk.settings(AccountModelSettings { session_idle_minutes: 7, ..AccountModelSettings::default() }).await;
+        assert!(!running.is_halted(), "another setting changed");
+
+        desk.settings(AccountModelSettings { model_traffic: false, ..AccountModelSettings::default() }).await;
+
+        let halt = tokio::time::timeout(std::time::Duration::from_secs(5), running.halted()).await.unwrap();
+        assert_eq!(halt, Halt::TrafficOff);
+        running.settle(cost(1));
+        desk.settings(AccountModelSettings::default()).await;
+        let next = desk.granted(desk.call(CENT)).await;
+        assert!(!next.is_halted());
+        next.settle(cost(1));
     }
 
     async fn what_was_never_charged_gives_back_all_it_reserved(store) {

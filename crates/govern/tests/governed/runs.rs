@@ -60,7 +60,7 @@ each_store! {
 
         assert!(sessions.end(desk.account, session, Subject::default(), "done", false).await.unwrap());
 
-        tokio::time::timeout(Duration::from_secs(5), running.stopped().cancelled()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), running.halted()).await.unwrap();
         running.settle(cost(1));
         let refusal = desk.refused(ModelCall { session: Some(session), ..desk.call(1) }).await;
         assert_eq!(refusal.kind, ModelRefusalKind::SessionEnded);

@@ -56,7 +56,7 @@ async fn create(
     let subject = BudgetSubject::parse(kind, body.subject_id.as_deref()).ok_or_else(|| {
         let message = format!(
             "`{kind}` with this `subject_id` is not a subject; kinds are `account` (without an id), \
-                               `user`, `agent`, `key`, `session` and `tag` (with a label)"
+                               `user`, `team` (with its id), `agent`, `key`, `session` and `tag` (with a label)"
         );
         ApiError::field("body", "subject_type", message, "value_error")
     })?;
