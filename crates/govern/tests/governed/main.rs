@@ -11,5 +11,7 @@ mod desk;
 mod house;
 mod models;
 mod notices;
+mod oracle;
 mod repair;
 mod runs;
+mod written;
