@@ -18,7 +18,7 @@ pub struct ApprovalWorkflow {
     pub description: Option<String>,
     /// `standard` or `webhook`.
     pub approval_type: String,
-    /// `standard`: people decide.
+    /// `standard`: people decide; `ai_driven`: a model looks first.
     pub approval_mode: String,
     /// `simple`; `multi_stage` and `consensus` are treated as simple.
     pub workflow_type: String,
@@ -48,6 +48,22 @@ pub struct ApprovalWorkflow {
     pub separation_of_duties: bool,
     /// An approver may change the arguments before approving.
     pub allow_edits: bool,
+    /// The model that looks at requests first, where `approval_mode` is `ai_driven`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ai_model: Option<String>,
+    /// By what it decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ai_guidelines: Option<String>,
+    /// Facts it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub ai_context: Option<JsonObject>,
+    /// How sure it has to be to decide, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ai_confidence_threshold: Option<f64>,
+    /// What becomes of requests it is not sure about: `escalate`, `approve` or `deny`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ai_fallback_behavior: Option<String>,
     /// Where else requests are announced; secret values are never shown.
     #[schema(value_type = Object)]
     pub channel_configs: JsonObject,
@@ -143,9 +159,28 @@ pub struct WorkflowFields {
     /// from `channel_configs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_type: Option<String>,
-    /// `standard`.
+    /// `standard` or `ai_driven`, which needs an `ai_model`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_mode: Option<String>,
+    /// The model that looks at requests first. What is said of the reviewer is said whole: what is
+    /// absent beside it has its default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ai_model: Option<String>,
+    /// By what it decides; rules of thumb by kind of tool when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ai_guidelines: Option<String>,
+    /// Facts it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub ai_context: Option<JsonObject>,
+    /// How sure it has to be to decide, from 0 to 1 (0.8 when absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub ai_confidence_threshold: Option<f64>,
+    /// What becomes of requests it is not sure about: `escalate` (when absent), `approve` or `deny`.
+    /// Where it fails, nothing approves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ai_fallback_behavior: Option<String>,
     /// `simple`; `multi_stage` and `consensus` are kept and treated as simple.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow_type: Option<String>,

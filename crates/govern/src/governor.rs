@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Approvals, Error, Executor, Held, IdentifyError, Observer, Permit, Refusal, RefusalKind, Result, Snapshot,
+    Approvals, Error, Executor, Held, IdentifyError, Models, Observer, Permit, Refusal, RefusalKind, Result, Snapshot,
     approvals::Waiters,
     budgets::Budgets,
     identify::Identities,
@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) unwritten: Unwritten,
     executor: OnceLock<Weak<dyn Executor>>,
     observer: OnceLock<Arc<dyn Observer>>,
+    models: OnceLock<Weak<dyn Models>>,
     /// Held by every model call under way, so that they can be counted.
     pub(crate) in_flight: Arc<()>,
 }
@@ -86,6 +87,7 @@ impl Governor {
             unwritten: Unwritten::default(),
             executor: OnceLock::new(),
             observer: OnceLock::new(),
+            models: OnceLock::new(),
             in_flight: Arc::default(),
         }))
     }
@@ -94,6 +96,13 @@ impl Governor {
     pub fn set_executor(&self, executor: Weak<dyn Executor>) {
         if self.0.executor.set(executor).is_err() {
             tracing::warn!("a second executor was ignored");
+        }
+    }
+
+    /// Who asks models for our own parts. Set once, at start.
+    pub fn set_models(&self, models: Weak<dyn Models>) {
+        if self.0.models.set(models).is_err() {
+            tracing::warn!("a second way to models was ignored");
         }
     }
 
@@ -279,6 +288,9 @@ impl Governor {
                         self.react(Event::Resync);
                         self.0.budgets.look_around(self).await;
                     }
+                    if let Err(error) = self.approvals().review_leftovers().await {
+                        tracing::warn!(%error, "requests to be reviewed could not be looked for");
+                    }
                     if let Err(error) = self.approvals().carry_out_leftovers().await {
                         tracing::warn!(%error, "approved calls could not be looked for");
                     }
@@ -347,6 +359,10 @@ impl Inner {
         if let Some(observer) = self.observer.get() {
             tell(&**observer);
         }
+    }
+
+    pub(crate) fn models(&self) -> Option<Arc<dyn Models>> {
+        self.models.get().and_then(Weak::upgrade)
     }
 
     pub(crate) fn executor(&self) -> Option<Arc<dyn Executor>> {

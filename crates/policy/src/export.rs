@@ -116,7 +116,7 @@ fn one_line(text: &str) -> String {
 /// Removes members that are null or empty, which mean the same as absent ones. Conditions and
 /// free JSON are left as they are.
 pub(crate) fn drop_nothings(value: &mut Value) {
-    const FREE: &[&str] = &["custom_config", "auth_config", "channel_configs", "env", "settings"];
+    const FREE: &[&str] = &["ai_context", "custom_config", "auth_config", "channel_configs", "env", "settings"];
     match value {
         Value::Object(members) => {
             members.retain(|name, member| {
@@ -248,6 +248,7 @@ fn workflow_entry(rows: &Rows<'_>, workflow: &Workflow) -> WorkflowEntry {
         allow_edits: settings.allow_edits,
         channel_configs: channels(&workflow.channels),
         async_approval: workflow.async_approval,
+        reviewer: settings.reviewer.clone(),
     }
 }
 
@@ -309,6 +310,12 @@ impl WorkflowEntry {
             "separation_of_duties": self.separation_of_duties.then_some(true),
             "allow_edits": (!self.allow_edits).then_some(false),
             "channel_configs": channels, "async_approval": self.async_approval,
+            "approval_type": self.reviewer.as_ref().map(|_| "ai_driven"),
+            "ai_model": self.reviewer.as_ref().map(|reviewer| &reviewer.model),
+            "ai_guidelines": self.reviewer.as_ref().and_then(|reviewer| reviewer.guidelines.as_ref()),
+            "ai_context": self.reviewer.as_ref().and_then(|reviewer| reviewer.context.as_ref()),
+            "ai_confidence_threshold": self.reviewer.as_ref().map(|reviewer| f64::from(reviewer.threshold_permille) / 1_000.0),
+            "ai_fallback_behavior": self.reviewer.as_ref().map(|reviewer| reviewer.fallback.as_str()),
         })
     }
 }

@@ -123,6 +123,7 @@ impl App {
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
         let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;
         let own_models: Arc<dyn Models> = Arc::new(models::OwnModels(gateway.clone()));
+        governor.set_models(Arc::downgrade(&own_models));
         let telemetry = Telemetry::new(options.otlp.clone(), models::telemetry_name)?;
         governor.set_observer(telemetry.clone());
         let throttle = Throttle::default();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall, DecidedPlace,
     Delegation, Device, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, KeyRow, OAuthCode, Passkey,
-    PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, RuntimeSession, Sealer, SecretOwner,
+    PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, Review, RuntimeSession, Sealer, SecretOwner,
     SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
@@ -204,6 +204,10 @@ reads! {
     approvals_to_remind_of(now: Timestamp) -> Vec<(Approval, Reminder)>;
     /// A request's history, oldest first.
     approval_events(id: ApprovalId) -> Vec<ApprovalEvent>;
+    /// What a model made of a request.
+    review(id: ApprovalId) -> Option<Review>;
+    /// What models made of requests from `first` to `last`.
+    reviews(first: ApprovalId, last: ApprovalId) -> Vec<Review>;
     /// What became of the webhooks of requests from `first` to `last`, oldest first.
     webhook_events(first: ApprovalId, last: ApprovalId) -> Vec<(ApprovalId, ApprovalEvent)>;
     /// Every policy version, newest first, without the documents.

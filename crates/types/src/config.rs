@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    AgentId, Guardrails, Hash, KeyId, ModelPattern, RateLimit, RuleId, ServerId, TeamId, Timestamp, ToolConfigId,
-    ToolId, UserId, WorkflowId,
+    AgentId, Guardrails, Hash, KeyId, ModelPattern, RateLimit, Reviewer, RuleId, ServerId, TeamId, Timestamp,
+    ToolConfigId, ToolId, UserId, WorkflowId,
 };
 
 /// An upstream MCP server.
@@ -454,7 +454,7 @@ pub struct Workflow {
 }
 
 /// Who decides beyond the approvers named one by one, and what they may do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkflowSettings {
     /// Teams whose members may decide; who they are is settled when a request is made.
@@ -478,6 +478,9 @@ pub struct WorkflowSettings {
     /// An approver may change the arguments before approving.
     #[serde(skip_serializing_if = "is_true")]
     pub allow_edits: bool,
+    /// A model that looks at requests before people do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reviewer: Option<Reviewer>,
 }
 
 impl Default for WorkflowSettings {
@@ -490,6 +493,7 @@ impl Default for WorkflowSettings {
             no_self_approval: false,
             separation_of_duties: false,
             allow_edits: true,
+            reviewer: None,
         }
     }
 }

@@ -104,6 +104,8 @@ kinds! {
     ApprovalResolved = "approval.resolved"
     /// Nobody decided in time; others are asked.
     ApprovalEscalated = "approval.escalated"
+    /// A model reviewed a request.
+    ApprovalReviewed = "approval.reviewed"
     /// A reviewer could not decide; another workflow's people do.
     ApprovalHandedOver = "approval.handed_over"
     /// An approver changed the arguments.

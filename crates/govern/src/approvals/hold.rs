@@ -87,7 +87,12 @@ impl Approvals<'_> {
         let people = &request.new.approvers;
         let agent = request.new.requester.agent;
         let about = About { account: who.account, agent, workflow: asked.workflow };
-        let recipients = self.recipients(about, asked.snapshot, people).await?;
+        let reviewer = asked.workflow.settings.reviewer.as_ref().map(|reviewer| reviewer.model.clone());
+        // Where a model looks first, people are told when they are needed.
+        let recipients = match &reviewer {
+            Some(_) => Vec::new(),
+            None => self.recipients(about, asked.snapshot, people).await?,
+        };
         let channels = channels(asked.workflow, &recipients);
         let announcements = self.announcements(&request.story(who, &asked), recipients);
         let record = records::decided(
@@ -112,6 +117,9 @@ impl Approvals<'_> {
                     tx.record(record);
                     tx.add_approval_event(id, "approval_requested", Some(&reason), None, None).await?;
                     announce(tx, id, announcements).await?;
+                    if let Some(model) = reviewer {
+                        tx.insert_review(id, &model).await?;
+                    }
                     tx.emit(Event::ApprovalChanged { account, id });
                     Ok(joined)
                 })
@@ -119,6 +127,8 @@ impl Approvals<'_> {
             .await?;
         if !joined.created {
             self.wanted(joined.approval.id);
+        } else if asked.workflow.settings.reviewer.is_some() {
+            self.review_soon(account, joined.approval.id);
         }
         let approvers = joined.approval.approvers.iter().filter_map(|id| asked.snapshot.users.get(id));
         Ok(Held {

@@ -9,6 +9,7 @@
 //! - [`hold`]: a call becomes a request, or joins the one that is open for the same call.
 //! - [`announce`]: people are told.
 //! - [`vote`]: people decide.
+//! - [`review`]: a model looks first, where the workflow says so.
 //! - [`redeem`]: an approved request becomes a `Permit`, at most once.
 //! - [`wait`]: whoever waits is woken.
 //! - [`sweep`]: deadlines, lost claims, approved calls nobody waits for.
@@ -18,6 +19,7 @@ mod electorate;
 mod hold;
 mod link;
 mod redeem;
+mod review;
 mod sweep;
 mod vote;
 mod wait;

@@ -5,12 +5,15 @@ use std::collections::HashMap;
 
 use preloop_store::Tx;
 use preloop_types::{
-    TeamId, UserId, WorkflowId,
-    config::{Workflow, WorkflowSettings},
+    Reviewer, TeamId, UserId, WorkflowId,
+    config::{RawJson, Workflow, WorkflowSettings},
 };
 
 use super::{ConfigError, Patch, Result, limits};
 use crate::snapshot::active_people;
+
+/// Longest guidelines and context of a reviewer, in bytes.
+const REVIEWER_TEXT_MAX: usize = 16_384;
 
 /// What to change about who decides. `None` leaves it.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,8 @@ pub struct DecidersChange {
     pub separation_of_duties: Option<bool>,
     /// An approver may change the arguments before approving.
     pub allow_edits: Option<bool>,
+    /// A model that looks at requests before people do.
+    pub reviewer: Patch<Reviewer>,
 }
 
 impl DecidersChange {
@@ -57,6 +62,16 @@ impl DecidersChange {
             super::tools::own_workflow(tx, field, wanted).await?;
             settings.escalation_workflow = wanted;
         }
+        if let Some(wanted) = self.reviewer {
+            settings.reviewer = match wanted {
+                None => None,
+                // What stays as it is keeps its spelling, and may outlive its model.
+                Some(wanted) if settings.reviewer.as_ref().is_some_and(|old| is_same(old, &wanted)) => {
+                    settings.reviewer.take()
+                }
+                Some(wanted) => Some(reviewer(tx, wanted).await?),
+            };
+        }
         let flags: [(&mut bool, Option<bool>); 3] = [
             (&mut settings.no_self_approval, self.no_self_approval),
             (&mut settings.separation_of_duties, self.separation_of_duties),
@@ -67,6 +82,32 @@ impl DecidersChange {
         }
         Ok(())
     }
+}
+
+/// Whether both say the same, however their context is spelled.
+fn is_same(a: &Reviewer, b: &Reviewer) -> bool {
+    let context = |reviewer: &Reviewer| {
+        let read = |raw: &RawJson| serde_json::from_str::<serde_json::Value>(raw.0.get()).ok();
+        reviewer.context.as_ref().and_then(read)
+    };
+    let rest = |reviewer: &Reviewer| Reviewer { context: None, ..reviewer.clone() };
+    rest(a) == rest(b) && context(a) == context(b)
+}
+
+/// A reviewer whose model there is.
+async fn reviewer(tx: &mut Tx<'_>, wanted: Reviewer) -> Result<Reviewer> {
+    let known = tx.models().await?;
+    if !known.iter().any(|model| model.alias == wanted.model) {
+        return Err(ConfigError::invalid("ai_model", format!("there is no model `{}`", wanted.model)));
+    }
+    if let Some(guidelines) = &wanted.guidelines {
+        limits::text("ai_guidelines", guidelines, REVIEWER_TEXT_MAX)?;
+    }
+    if wanted.context.as_ref().is_some_and(|context| context.0.get().len() > REVIEWER_TEXT_MAX) {
+        return Err(ConfigError::invalid("ai_context", format!("is longer than {REVIEWER_TEXT_MAX} bytes")));
+    }
+    limits::range("ai_confidence_threshold", wanted.threshold_permille.into(), 0, 1_000)?;
+    Ok(wanted)
 }
 
 async fn users(tx: &mut Tx<'_>, field: &str, wanted: Vec<UserId>) -> Result<Vec<UserId>> {

@@ -13,5 +13,6 @@ mod models;
 mod notices;
 mod oracle;
 mod repair;
+mod reviews;
 mod runs;
 mod written;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use preloop_types::config::{Justification, Language, RuleAction};
+use preloop_types::{
+    Reviewer,
+    config::{Justification, Language, RuleAction},
+};
 use serde_json::{Map, Value};
 
 /// The only version of the format.
@@ -105,6 +108,8 @@ pub struct WorkflowEntry {
     pub channel_configs: Option<JsonObject>,
     /// Answer the agent at once and let it poll.
     pub async_approval: bool,
+    /// A model that looks at requests before people do: `approval_type: ai_driven`.
+    pub reviewer: Option<Reviewer>,
 }
 
 /// One tool and its rules.
@@ -216,6 +221,7 @@ impl WorkflowEntry {
             allow_edits: true,
             channel_configs: None,
             async_approval: false,
+            reviewer: None,
         }
     }
 }

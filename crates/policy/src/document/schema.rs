@@ -100,7 +100,12 @@ fn workflow() -> Value {
                 "email": texts("Addresses told besides the approvers'"),
                 "elicitation": flag("Ask the person at the agent's own client", false),
             })),
-            "approval_type": {"const": "standard", "default": "standard"},
+            "approval_type": {"enum": ["standard", "ai_driven"], "default": "standard"},
+            "ai_model": text("The model that looks at requests first, for `ai_driven`"),
+            "ai_guidelines": text("By what it decides"),
+            "ai_context": {"type": "object", "description": "Facts it is told"},
+            "ai_confidence_threshold": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.8},
+            "ai_fallback_behavior": {"enum": ["escalate", "approve", "deny"], "default": "escalate"},
             "async_approval": flag("Answer the agent at once and let it poll", false),
         }),
     )

@@ -149,16 +149,12 @@ fn a_document_that_is_no_yaml_is_located() {
 fn what_would_not_be_enforced_is_refused() {
     let yaml = "
 metadata: {name: x}
-approval_workflows:
-  - name: w
-    approval_type: ai_driven
-    ai_model: m
-    channel_configs: {slack: {webhook: https://x.example}}
 model_io: [{id: injection}]
 sensitive_data: {rules: []}
 tools: [{name: t, source: http}]
 ";
     insta::assert_snapshot!(errors(yaml), @r#"
+<<<<<<< HEAD
     policy.yaml:5:20: `ai_driven` is not supported yet; people decide every request
         5 |     approval_type: ai_driven
           |                    ^^^^^^^^^
@@ -170,14 +166,30 @@ tools: [{name: t, source: http}]
           |                                        ^^^^^^^^^^^^^^^^^
     policy.yaml:8:1: `model_io` is not supported yet; what it should block would not be blocked
         8 | model_io: [{id: injection}]
+=======
+    policy.yaml:3:1: `model_io` is not supported yet; what it should block would not be blocked
+        3 | model_io: [{id: injection}]
+>>>>>>> f11246c (A model can look at requests before people do: it decides where it is sure, never votes, and where it fails nothing is approved)
           | ^^^^^^^^
-    policy.yaml:9:1: `sensitive_data` is not supported yet; what it should block would not be blocked
-        9 | sensitive_data: {rules: []}
+    policy.yaml:4:1: `sensitive_data` is not supported yet; what it should block would not be blocked
+        4 | sensitive_data: {rules: []}
           | ^^^^^^^^^^^^^^
-    policy.yaml:10:27: tools of source `http` are not supported yet
-       10 | tools: [{name: t, source: http}]
+    policy.yaml:5:27: tools of source `http` are not supported yet
+        5 | tools: [{name: t, source: http}]
           |                           ^^^^
     "#);
+}
+
+#[test]
+fn a_reviewer_needs_a_model_and_a_threshold_from_0_to_1() {
+    let said = |yaml: &str| errors(&format!("metadata: {{name: x}}\napproval_workflows:\n  - {yaml}"));
+    let without = said("{name: w, approval_type: ai_driven}");
+    assert!(without.contains("`approval_type: ai_driven` needs an `ai_model`"), "{without}");
+    let wrong = said(
+        "{name: w, approval_type: ai_driven, ai_model: m, ai_confidence_threshold: 80, ai_fallback_behavior: hope}",
+    );
+    assert!(wrong.contains("`ai_confidence_threshold` is a number from 0 to 1"), "{wrong}");
+    assert!(wrong.contains("`ai_fallback_behavior` is one of `escalate`, `approve`, `deny`, not `hope`"), "{wrong}");
 }
 
 #[test]

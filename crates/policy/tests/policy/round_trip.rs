@@ -32,6 +32,14 @@ approval_workflows:
       slack: {webhook_url: https://hooks.slack.example/s3cret-path}
       email: [risk@example.org]
   - {name: poll-me, async_approval: true, timeout_seconds: 3600}
+  - name: robot-first
+    approval_type: ai_driven
+    ai_model: judge
+    ai_guidelines: Approve what quotes a ticket.
+    ai_context: {max_refund: 200.5, empty: null, list: []}
+    ai_confidence_threshold: 0.85
+    ai_fallback_behavior: deny
+    escalation_workflow: two-eyes
 tools:
   - name: refund
     source: ledger
@@ -170,7 +178,7 @@ tools:
     add $.tools[name=pay,source=bank]
       -
       {"name":"pay","source":"bank","enabled":true}
-    kept: $.mcp_servers[name=bank] $.mcp_servers[name=files] $.mcp_servers[name=shell] $.approval_workflows[name=people] $.approval_workflows[name=two-eyes] $.approval_workflows[name=poll-me] $.tools[name=close_books,source=mcp] $.tools[name=create_issue,source=builtin]
+    kept: $.mcp_servers[name=bank] $.mcp_servers[name=files] $.mcp_servers[name=shell] $.approval_workflows[name=people] $.approval_workflows[name=two-eyes] $.approval_workflows[name=poll-me] $.approval_workflows[name=robot-first] $.tools[name=close_books,source=mcp] $.tools[name=create_issue,source=builtin]
     1 addition(s), 2 modification(s)
     "#);
     assert_eq!(Diff::between(&current, &wanted, true).summary(), "1 addition(s), 8 removal(s), 2 modification(s)");

@@ -219,6 +219,7 @@ approval_workflows: [{name: people}]
                 no_self_approval: entry.no_self_approval,
                 separation_of_duties: entry.separation_of_duties,
                 allow_edits: entry.allow_edits,
+                reviewer: entry.reviewer.clone(),
             },
             channels: channels.unwrap_or(old.channels.clone()),
             extra,

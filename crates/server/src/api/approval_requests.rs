@@ -207,17 +207,19 @@ struct Names {
     keys: Vec<preloop_store::KeyRow>,
     snapshot: std::sync::Arc<preloop_govern::Snapshot>,
     webhooks: Vec<(ApprovalId, preloop_store::ApprovalEvent)>,
+    reviews: Vec<preloop_store::Review>,
 }
 
 impl Names {
     async fn of(app: &App, who: &Principal, approvals: &[Approval]) -> Result<Self, ApiError> {
         let store = app.store().account(who.account);
         let ids = || approvals.iter().map(|approval| approval.id);
-        let webhooks = match (ids().min(), ids().max()) {
-            (Some(first), Some(last)) => store.webhook_events(first, last).await?,
-            _ => Vec::new(),
+        let (webhooks, reviews) = match (ids().min(), ids().max()) {
+            (Some(first), Some(last)) => (store.webhook_events(first, last).await?, store.reviews(first, last).await?),
+            _ => (Vec::new(), Vec::new()),
         };
-        Ok(Self { keys: store.keys().await?, snapshot: app.governor().snapshot(who.account).await?, webhooks })
+        let snapshot = app.governor().snapshot(who.account).await?;
+        Ok(Self { keys: store.keys().await?, snapshot, webhooks, reviews })
     }
 
     fn shown(&self, approval: &Approval) -> ApprovalRequest {
@@ -225,6 +227,7 @@ impl Names {
         let config = self.snapshot.ruleset.config(&approval.tool);
         let approvals = approval.votes.iter().filter(|vote| vote.approve).count();
         let execution = &approval.execution;
+        let review = self.reviews.iter().find(|review| review.approval == approval.id);
         let mut webhooks = self.webhooks.iter().rev().filter(|(id, _)| *id == approval.id).map(|(_, event)| event);
         let (posted, failed) = match webhooks.next() {
             Some(event) if event.event_type == "notification_sent" => (Some(event.at), None),
@@ -261,10 +264,13 @@ impl Names {
             approvals_required: approval.approvals_required,
             webhook_posted_at: shape::at_opt(posted),
             webhook_error: failed,
-            decided_by_ai: false,
-            ai_model: None,
-            ai_confidence: None,
-            ai_reasoning: None,
+            decided_by_ai: review
+                .is_some_and(|review| matches!(review.outcome.as_deref(), Some("approved" | "declined"))),
+            ai_model: review.map(|review| review.model.clone()),
+            ai_confidence: review
+                .and_then(|review| review.confidence_permille)
+                .map(|permille| f64::from(permille) / 1_000.0),
+            ai_reasoning: review.and_then(|review| review.reasoning.clone()),
             rule_context: serde_json::from_str(approval.rule_context.0.get()).ok(),
         }
     }

@@ -8,9 +8,12 @@ use preloop_api_types::{
     },
 };
 use preloop_govern::config::{DecidersChange, SavedWorkflow, WorkflowChange};
-use preloop_types::{AccountId, TeamId, UserId, WorkflowId, config::Workflow};
+use preloop_types::{
+    AccountId, ReviewFallback, Reviewer, TeamId, UserId, WorkflowId,
+    config::{RawJson, Workflow},
+};
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::to_raw_value};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::shape;
@@ -99,7 +102,7 @@ fn change(name: Option<String>, fields: WorkflowFields) -> Result<WorkflowChange
         fields.approval_type.as_deref(),
         &["standard", "manual", "webhook", "slack", "mattermost"],
     )?;
-    one_of("approval_mode", fields.approval_mode.as_deref(), &["standard"])?;
+    let reviewer = reviewer(&fields)?;
     let users = |ids: Vec<_>| ids.into_iter().map(UserId).collect();
     let teams = |ids: Vec<_>| ids.into_iter().map(TeamId).collect();
     Ok(WorkflowChange {
@@ -119,10 +122,40 @@ fn change(name: Option<String>, fields: WorkflowFields) -> Result<WorkflowChange
             no_self_approval: fields.no_self_approval,
             separation_of_duties: fields.separation_of_duties,
             allow_edits: fields.allow_edits,
+            reviewer,
         },
         channels: fields.channel_configs,
         workflow_type: fields.workflow_type,
     })
+}
+
+/// What is said of the reviewer: a mode, or a model.
+fn reviewer(fields: &WorkflowFields) -> Result<Option<Option<Reviewer>>, ApiError> {
+    let wrong = |field: &str, message: String| ApiError::field("body", field, message, "value_error");
+    one_of("approval_mode", fields.approval_mode.as_deref(), &["standard", "ai_driven"])?;
+    let Some(model) = &fields.ai_model else {
+        return match fields.approval_mode.as_deref() {
+            Some("standard") => Ok(Some(None)),
+            Some(_) => Err(wrong("ai_model", "is missing; `ai_driven` needs a model".to_owned())),
+            None => Ok(None),
+        };
+    };
+    let default = Reviewer::of(model);
+    let fallback = match fields.ai_fallback_behavior.as_deref() {
+        None => default.fallback,
+        Some(word) => ReviewFallback::parse(word).ok_or_else(|| {
+            wrong("ai_fallback_behavior", format!("`{word}` is not one of `escalate`, `approve`, `deny`"))
+        })?,
+    };
+    let threshold_permille = match fields.ai_confidence_threshold {
+        None => default.threshold_permille,
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
+        Some(number) if (0.0..=1.0).contains(&number) => (number * 1_000.0).round() as u16,
+        Some(number) => return Err(wrong("ai_confidence_threshold", format!("`{number}` is not from 0 to 1"))),
+    };
+    let context = fields.ai_context.as_ref().and_then(|context| to_raw_value(context).ok().map(RawJson));
+    let guidelines = fields.ai_guidelines.clone();
+    Ok(Some(Some(Reviewer { guidelines, context, threshold_permille, fallback, ..default })))
 }
 
 /// Words that other systems of the field accept; what is not built is refused by name rather than
@@ -171,7 +204,7 @@ fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
         name: workflow.name,
         description: workflow.description,
         approval_type: kind_of_channel.unwrap_or("standard").to_owned(),
-        approval_mode: "standard".to_owned(),
+        approval_mode: if settings.reviewer.is_some() { "ai_driven" } else { "standard" }.to_owned(),
         workflow_type: kind.unwrap_or_else(|| "simple".to_owned()),
         timeout_seconds: workflow.timeout_seconds,
         require_reason: workflow.require_reason,
@@ -186,6 +219,17 @@ fn shown(account: AccountId, workflow: Workflow) -> ApprovalWorkflow {
         no_self_approval: settings.no_self_approval,
         separation_of_duties: settings.separation_of_duties,
         allow_edits: settings.allow_edits,
+        ai_model: settings.reviewer.as_ref().map(|reviewer| reviewer.model.clone()),
+        ai_guidelines: settings.reviewer.as_ref().and_then(|reviewer| reviewer.guidelines.clone()),
+        ai_context: settings
+            .reviewer
+            .as_ref()
+            .and_then(|reviewer| serde_json::from_str(reviewer.context.as_ref()?.0.get()).ok()),
+        ai_confidence_threshold: settings
+            .reviewer
+            .as_ref()
+            .map(|reviewer| f64::from(reviewer.threshold_permille) / 1_000.0),
+        ai_fallback_behavior: settings.reviewer.as_ref().map(|reviewer| reviewer.fallback.as_str().to_owned()),
         channel_configs: channels,
         created_at: shape::at(workflow.created_at),
         updated_at: shape::at(workflow.updated_at),

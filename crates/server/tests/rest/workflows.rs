@@ -58,7 +58,10 @@ async fn bad_workflows_are_refused_with_the_field_named() {
         (json!({"name": "a", "approver_user_ids": [stranger]}), "approver_user_ids"),
         (json!({"name": "a", "channel_configs": {"webhook": {"url": "file:///etc/passwd"}}}), "channel_configs"),
         (json!({"name": "a", "channel_configs": {"pigeon": {}}}), "channel_configs"),
-        (json!({"name": "a", "approval_mode": "ai_driven"}), "approval_mode"),
+        (json!({"name": "a", "approval_mode": "ai_driven"}), "ai_model"),
+        (json!({"name": "a", "ai_model": "no-such-model"}), "ai_model"),
+        (json!({"name": "a", "ai_model": "m", "ai_confidence_threshold": 2}), "ai_confidence_threshold"),
+        (json!({"name": "a", "ai_model": "m", "ai_fallback_behavior": "hope"}), "ai_fallback_behavior"),
     ];
     for (body, field) in cases {
         let detail = app.owner.post(WORKFLOWS, body.clone()).await.fails(422);

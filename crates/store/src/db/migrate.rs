@@ -20,6 +20,7 @@ macro_rules! migrations {
             60 "0060_notifications",
             70 "0070_policy",
             71 "0071_policy_counts",
+            72 "0072_reviews",
         }
     };
     ($database:literal: $($number:literal $name:literal,)*) => {

@@ -175,6 +175,7 @@ async fn apply_workflow(tx: &mut Tx<'_>, by: Actor, entry: &WorkflowEntry, appli
         no_self_approval: Some(entry.no_self_approval),
         separation_of_duties: Some(entry.separation_of_duties),
         allow_edits: Some(entry.allow_edits),
+        reviewer: Some(entry.reviewer.clone()),
     };
     let change = WorkflowChange {
         name: Some(entry.name.clone()),

@@ -1,7 +1,7 @@
 //! The section `approval_workflows`.
 
-use preloop_types::{SEALED_CHANNELS, SealedChannel};
-use serde_json::Value as Json;
+use preloop_types::{ReviewFallback, Reviewer, SEALED_CHANNELS, SealedChannel, config::RawJson};
+use serde_json::{Value as Json, value::to_raw_value};
 
 use super::{
     super::{
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
             "async_approval",
         ];
         let workflow = Object::of(self.notes, field.path.clone(), field.node, &known)?;
-        self.refuse_unsupported(&workflow);
+        let reviewer = self.reviewer(&workflow);
         let types = ["simple", "multi_stage", "consensus"].map(|word| (word, word));
         let workflow_type = workflow.word("workflow_type", &types, "simple");
         if workflow_type != "simple" {
@@ -77,16 +77,15 @@ impl<'a> Reader<'a> {
             allow_edits: workflow.boolean("allow_edits", true),
             channel_configs,
             async_approval: workflow.boolean("async_approval", false),
+            reviewer,
             ..WorkflowEntry::named(workflow.required("name")?)
         })
     }
 
-    /// What would change who decides, and does not yet.
-    pub(super) fn refuse_unsupported(&self, workflow: &Object<'a>) {
+    /// The model that looks first: `approval_type: ai_driven`, and what is said of it.
+    fn reviewer(&self, workflow: &Object<'a>) -> Option<Reviewer> {
         let kinds = ["standard", "ai_driven"].map(|word| (word, word));
-        if workflow.word("approval_type", &kinds, "standard") == "ai_driven" {
-            workflow.error("approval_type", "`ai_driven` is not supported yet; people decide every request");
-        } else {
+        if workflow.word("approval_type", &kinds, "standard") != "ai_driven" {
             for name in ["ai_model", "ai_guidelines", "ai_context", "ai_confidence_threshold", "ai_fallback_behavior"] {
                 if workflow.says_something(name) {
                     let path = format!("{}.{name}", workflow.path);
@@ -94,7 +93,47 @@ impl<'a> Reader<'a> {
                         .warn(Problem::new(path, format!("`{name}` has no effect without `approval_type: ai_driven`")));
                 }
             }
+            return None;
         }
+        let Some(model) = workflow.named("ai_model") else {
+            let problem = Problem::new(&workflow.path, "`approval_type: ai_driven` needs an `ai_model`");
+            self.notes.error(problem.help("name one of the account's models"));
+            return None;
+        };
+        let fallbacks = ReviewFallback::ALL.iter().map(|fallback| (fallback.as_str(), *fallback)).collect::<Vec<_>>();
+        let fallback = workflow.word("ai_fallback_behavior", &fallbacks, ReviewFallback::Escalate);
+        if fallback == ReviewFallback::Escalate && !workflow.says_something("escalation_workflow") {
+            let message = "there is no `escalation_workflow`: what the model is not sure about, this workflow's own \
+                           approvers decide";
+            self.notes.warn(Problem::new(&workflow.path, message));
+        }
+        let context = workflow.json("ai_context").and_then(|context| to_raw_value(&context).ok().map(RawJson));
+        Some(Reviewer {
+            guidelines: workflow.named("ai_guidelines"),
+            context,
+            threshold_permille: self.permille(workflow, "ai_confidence_threshold"),
+            fallback,
+            ..Reviewer::of(model)
+        })
+    }
+
+    /// A number from 0 to 1, in thousandths.
+    fn permille(&self, object: &Object<'a>, name: &str) -> u16 {
+        let default = Reviewer::of("").threshold_permille;
+        let Some(field) = object.get(name) else { return default };
+        let number = match field.node.value {
+            Value::Int(0) => Some(0.0),
+            Value::Int(1) => Some(1.0),
+            Value::Float(number) if (0.0..=1.0).contains(&number) => Some(number),
+            _ => None,
+        };
+        let Some(number) = number else {
+            self.notes.error(Problem::new(field.path, format!("`{name}` is a number from 0 to 1")));
+            return default;
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
+        let permille = (number * 1_000.0).round() as u16;
+        permille
     }
 
     /// The shorthand `escalation: {escalate_to: [name]}`, and just a list of names.
