@@ -7,8 +7,8 @@ use url::Url;
 use crate::{
     client::parse_url,
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, notifications, policy, prices,
-        serve, sessions, tools, usage,
+        approvals, audit, budgets, completions, doctor, gateway, keys, login, mcp, models, notifications, policy,
+        prices, serve, sessions, tools, usage,
     },
     output::{Format, Printer},
 };
@@ -65,6 +65,12 @@ impl Global {
 pub(crate) enum Command {
     /// Run the server
     Serve(Box<serve::Serve>),
+    /// Sign in as yourself, with a browser here or anywhere
+    Login(login::LogIn),
+    /// End the sign-in of this machine
+    Logout,
+    /// Say who you are to the server
+    Whoami,
     /// Upstream MCP servers
     #[command(subcommand)]
     Mcp(mcp::Mcp),
@@ -190,6 +196,9 @@ mod tests {
             "audit verify export.jsonl",
             "doctor --url http://127.0.0.1:1 --token secret",
             "completions zsh",
+            "login --no-browser --url https://preloop.example",
+            "logout",
+            "whoami --json",
         ];
         for line in lines {
             let parsed = Cli::try_parse_from(std::iter::once("preloop").chain(line.split(' ')));

@@ -1,10 +1,13 @@
 //! The REST API as commands call it: typed bodies in, typed answers or a [`Failure`] out.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use preloop_api_types::{Detail, ErrorBody};
 use preloop_types::text::{one_line, shortened};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
@@ -13,6 +16,7 @@ use crate::{
     cli::Global,
     credentials::{self, Credentials},
     failure::{Exit, Failure, Result},
+    session,
 };
 
 /// Longest wait for an answer. Scans of slow servers are the slowest thing asked for.
@@ -25,7 +29,9 @@ const LOCAL: &str = "http://127.0.0.1:8000";
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
-    token: Option<SecretString>,
+    token: Mutex<Option<SecretString>>,
+    /// The token is a sign-in's from the credentials file: it can be renewed.
+    renewable: bool,
 }
 
 impl Client {
@@ -36,14 +42,15 @@ impl Client {
             Some(url) => url.clone(),
             None => parse_url(kept.default.as_deref().unwrap_or(LOCAL))?,
         };
+        let credential = kept.of(&base);
         let token = match &global.token {
             Some(token) => Some(token.clone()),
-            None => kept.of(&base).map(|credential| SecretString::from(credential.token.clone())),
+            None => credential.and_then(|credential| credential.bearer()).map(SecretString::from),
         };
-        if token.is_some() && !global.insecure_http && !protects(&base) {
-            return Err(Failure::usage(format!("`{base}` is plain HTTP: the token could be read on its way"))
-                .help("use https, or `--insecure-http` if the network between is yours"));
+        if token.is_some() {
+            protected(global, &base)?;
         }
+        let renewable = global.token.is_none() && credential.is_some_and(|credential| credential.login.is_some());
         let http = reqwest::Client::builder()
             .user_agent(concat!("preloop-cli/", env!("CARGO_PKG_VERSION")))
             // A token must not follow a redirect to somebody else.
@@ -52,7 +59,19 @@ impl Client {
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| Failure::new(Exit::Failure, format!("no HTTP client: {error}")))?;
-        Ok(Self { http, base, token })
+        Ok(Self { http, base, token: Mutex::new(token), renewable })
+    }
+
+    /// A client of the same server with no credential.
+    pub(crate) fn nobody(global: &Global) -> Result<Self> {
+        let client = Self::new(global)?;
+        protected(global, &client.base)?;
+        Ok(Self { token: Mutex::default(), renewable: false, ..client })
+    }
+
+    /// The server.
+    pub(crate) fn server(&self) -> &Url {
+        &self.base
     }
 
     /// The server's URL, without a trailing slash.
@@ -62,14 +81,18 @@ impl Client {
 
     /// Reads the credential anew, for those who run long enough to see it replaced.
     pub(crate) fn credential(&self, global: &Global) -> impl Fn() -> std::io::Result<String> + Send + Sync + 'static {
-        let (given, base) = (global.token.clone(), self.base.clone());
+        let (given, base, http) = (global.token.clone(), self.base.clone(), self.http.clone());
         move || {
             if let Some(token) = &given {
                 return Ok(token.expose_secret().to_owned());
             }
             let kept = credentials::path().and_then(|path| Credentials::read(&path)).map_err(std::io::Error::other)?;
             let missing = || std::io::Error::other(format!("there is no credential for `{base}`"));
-            kept.of(&base).map(|credential| credential.token.clone()).ok_or_else(missing)
+            let credential = kept.of(&base).ok_or_else(missing)?;
+            match &credential.login {
+                Some(login) if login.is_over() => session::renewed_blocking(&http, &base, &login.access),
+                _ => credential.bearer().map(str::to_owned).ok_or_else(missing),
+            }
         }
     }
 
@@ -124,19 +147,51 @@ impl Client {
         let url = format!("{}{path}", self.base());
         let url = parse_url(&url)?;
         let request = self.http.request(method, url);
-        Ok(match &self.token {
+        Ok(match self.token() {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
         })
     }
 
-    /// Sends a request; anything but success is a failure.
+    /// Sends a request; anything but success is a failure. Where the server does not know the token of a
+    /// sign-in any more, it is renewed, once.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let again = request.try_clone().filter(|_| self.renewable);
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         if response.status().is_success() {
             return Ok(response);
         }
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(again) = again.and_then(|again| again.build().ok())
+            && let Some(again) = self.renewed(again).await?
+        {
+            let response = self.http.execute(again).await.map_err(|error| self.unreachable(error))?;
+            return if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) };
+        }
         Err(self.refused(response).await)
+    }
+
+    /// The same request with a renewed token; `None` if the sign-in is over.
+    async fn renewed(&self, mut request: Request) -> Result<Option<Request>> {
+        let Some(stale) = self.token() else { return Ok(None) };
+        let Some(token) = session::renewed(&self.http, &self.base, stale.expose_secret()).await? else {
+            return Ok(None);
+        };
+        let header = header::HeaderValue::try_from(format!("Bearer {token}"));
+        let header = header.map_err(|_| Failure::new(Exit::Failure, "the server gave a token that cannot be sent"))?;
+        request.headers_mut().insert(header::AUTHORIZATION, header);
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(SecretString::from(token));
+        Ok(Some(request))
+    }
+
+    fn token(&self) -> Option<SecretString> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a form to an OAuth endpoint; its answer, whatever it is.
+    pub(crate) async fn form(&self, path: &str, form: &[(&str, &str)]) -> Result<Response> {
+        let sent = self.http.post(parse_url(&format!("{}{path}", self.base()))?).form(form).send().await;
+        sent.map_err(|error| self.unreachable(error))
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Failure {
@@ -153,9 +208,15 @@ impl Client {
         let body = response.text().await.unwrap_or_default();
         let said = said(&body).unwrap_or_else(|| format!("the server at `{}` answered {status}", self.base()));
         match status {
-            StatusCode::UNAUTHORIZED if self.token.is_none() => {
-                Failure::new(Exit::Forbidden, format!("the server at `{}` wants a credential", self.base()))
-                    .help("set PRELOOP_TOKEN; the owner's first key was printed when the server first started")
+            StatusCode::UNAUTHORIZED if self.token().is_none() => {
+                Failure::new(Exit::Forbidden, format!("the server at `{}` wants a credential", self.base())).help(
+                    "run `preloop login`, or set PRELOOP_TOKEN; the owner's first key was printed when the server \
+                     first started",
+                )
+            }
+            StatusCode::UNAUTHORIZED if self.renewable => {
+                Failure::new(Exit::Forbidden, format!("you are not signed in to `{}` any more", self.base()))
+                    .help("run `preloop login`")
             }
             StatusCode::UNAUTHORIZED => Failure::new(Exit::Forbidden, said).help(format!(
                 "the token for `{}` is wrong, expired or revoked; PRELOOP_TOKEN sets another",
@@ -172,6 +233,15 @@ impl Client {
             _ => Failure::new(Exit::Failure, said),
         }
     }
+}
+
+/// Refuses to send a token where it could be read on its way.
+fn protected(global: &Global, base: &Url) -> Result {
+    if global.insecure_http || protects(base) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`{base}` is plain HTTP: the token could be read on its way"))
+        .help("use https, or `--insecure-http` if the network between is yours"))
 }
 
 /// Whether a token may travel there: TLS, or not leaving this machine.

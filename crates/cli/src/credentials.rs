@@ -1,13 +1,15 @@
 //! The file in which this machine's client keeps its credentials: one per server's URL.
 //!
 //! `serve` writes the owner's first key here, so that commands on the same machine need no
-//! configuration. The file is readable by its owner alone.
+//! configuration; `login` writes what a person signed in with, which goes before a key. The file is
+//! readable by its owner alone, and whoever changes it holds the lock beside it.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
@@ -27,10 +29,75 @@ pub(crate) struct Credentials {
 }
 
 /// How to sign in to one server.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Credential {
     /// An API key.
-    pub(crate) token: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+    /// What `preloop login` got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) login: Option<Login>,
+}
+
+/// A person signed in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Login {
+    /// Goes with each request.
+    pub(crate) access: String,
+    /// Gets the next pair, once.
+    pub(crate) refresh: String,
+    /// When the access token is over, in seconds since 1970.
+    pub(crate) expires_at: u64,
+}
+
+impl Credential {
+    /// What goes with each request.
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| &login.access[..]).or(self.token.as_deref())
+    }
+}
+
+impl Login {
+    /// One whose access token lasts for `expires_in` from now on.
+    pub(crate) fn new(access: String, refresh: String, expires_in: Duration) -> Self {
+        Self { access, refresh, expires_at: now().saturating_add(expires_in.as_secs()) }
+    }
+
+    /// Whether the access token is over, or will be before it arrives.
+    pub(crate) fn is_over(&self) -> bool {
+        self.expires_at <= now().saturating_add(30)
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The file, held against other processes until this is dropped.
+pub(crate) struct Locked {
+    path: PathBuf,
+    /// As it is now.
+    pub(crate) credentials: Credentials,
+    _lock: fs::File,
+}
+
+impl Locked {
+    /// Waits for the file and reads it.
+    pub(crate) fn take() -> Result<Self> {
+        let path = path()?;
+        let folder = path.parent().context("the credentials file has no folder")?;
+        private_folder(folder)?;
+        let lock = path.with_extension("lock");
+        let held = fs::File::options().create(true).append(true).open(&lock);
+        let held = held.and_then(|file| file.lock().map(|()| file));
+        let held = held.with_context(|| format!("cannot lock `{}`", lock.display()))?;
+        Ok(Self { credentials: Credentials::read(&path)?, path, _lock: held })
+    }
+
+    /// Writes what was changed.
+    pub(crate) fn write(&self) -> Result<()> {
+        self.credentials.write(&self.path)
+    }
 }
 
 /// Where the file lies: under `PRELOOP_CONFIG_DIR`, else the user's configuration folder.
@@ -58,6 +125,15 @@ impl Credentials {
     /// The credential for a server.
     pub(crate) fn of(&self, url: &Url) -> Option<&Credential> {
         self.servers.get(&spelled(url))
+    }
+
+    /// Changes what is kept for a server; nothing is kept of an empty credential.
+    pub(crate) fn change(&mut self, url: &Url, change: impl FnOnce(&mut Credential)) {
+        let mut credential = self.servers.remove(&spelled(url)).unwrap_or_default();
+        change(&mut credential);
+        if credential.bearer().is_some() {
+            self.keep(url, credential);
+        }
     }
 
     /// Takes a server's credential in. The first server becomes the default; another one stays it.
@@ -118,7 +194,7 @@ mod tests {
     }
 
     fn token(text: &str) -> Credential {
-        Credential { token: text.to_owned() }
+        Credential { token: Some(text.to_owned()), login: None }
     }
 
     #[test]
@@ -132,9 +208,25 @@ mod tests {
 
         let read = Credentials::read(&path).unwrap();
         assert_eq!(read.default.as_deref(), Some("http://127.0.0.1:8000"));
-        assert_eq!(read.of(&url("http://127.0.0.1:8000/")).unwrap().token, "one");
-        assert_eq!(read.of(&url("https://preloop.example")).unwrap().token, "two");
+        assert_eq!(read.of(&url("http://127.0.0.1:8000/")).unwrap().bearer(), Some("one"));
+        assert_eq!(read.of(&url("https://preloop.example")).unwrap().bearer(), Some("two"));
         assert!(read.of(&url("http://127.0.0.1:8001")).is_none());
+    }
+
+    #[test]
+    fn a_sign_in_goes_before_a_key_and_leaves_it_when_it_ends() {
+        let (mut credentials, url) = (Credentials::default(), url("http://127.0.0.1:8000"));
+        credentials.keep(&url, token("key"));
+        let login = Login::new("access".to_owned(), "refresh".to_owned(), Duration::from_hours(1));
+        assert!(!login.is_over() && Login { expires_at: login.expires_at - 3_580, ..login.clone() }.is_over());
+        credentials.change(&url, |credential| credential.login = Some(login));
+        assert_eq!(credentials.of(&url).unwrap().bearer(), Some("access"));
+        let text = toml::to_string(&credentials).unwrap();
+        assert_eq!(toml::from_str::<Credentials>(&text).unwrap().of(&url).unwrap().bearer(), Some("access"));
+        credentials.change(&url, |credential| credential.login = None);
+        assert_eq!(credentials.of(&url).unwrap().bearer(), Some("key"));
+        credentials.change(&url, |credential| credential.token = None);
+        assert!(credentials.of(&url).is_none());
     }
 
     #[cfg(unix)]

@@ -12,6 +12,7 @@ mod failure;
 mod instance;
 mod logging;
 mod output;
+mod session;
 mod sign_in_providers;
 mod signals;
 mod words;
@@ -24,8 +25,8 @@ use preloop_types::text::printable;
 use crate::{
     cli::{Cli, Command},
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, mcp, models, notifications, policy, prices,
-        serve, sessions, tools, usage, version,
+        approvals, audit, budgets, completions, doctor, gateway, keys, login, mcp, models, notifications, policy,
+        prices, serve, sessions, tools, usage, version,
     },
     failure::Result,
 };
@@ -54,6 +55,9 @@ fn run(cli: Cli) -> Result {
     let done = runtime.block_on(async {
         match &command {
             Command::Serve(command) => serve::run(command, &global).await,
+            Command::Login(command) => login::log_in(command, &global).await,
+            Command::Logout => login::log_out(&global).await,
+            Command::Whoami => login::who_am_i(&global).await,
             Command::Mcp(command) => mcp::run(command, &global).await,
             Command::Tools(command) => tools::run(command, &global).await,
             Command::Policy(command) => policy::run(command, &global).await,

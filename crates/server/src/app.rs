@@ -10,6 +10,7 @@ use preloop_govern::{
 };
 use preloop_identity::{
     Identity,
+    oauth::OAuth,
     sso::{Sso, SsoOptions},
 };
 use preloop_notify::{ChatDesk, Courier, PushRelay, SettingsError, WebPushKeys};
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{ServeError, ServerOptions, mcp::Mcp, models, throttle::Throttle};
+use crate::{ServeError, ServerOptions, mcp::Mcp, models, oauth::AuthorizationServer, throttle::Throttle};
 
 /// One instance: what every request handler works with. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ struct Parts {
     config: Config,
     identity: Identity,
     sso: Sso,
+    authorization: AuthorizationServer,
     mcp: Mcp,
     gateway: Gateway,
     models: Arc<dyn Models>,
@@ -106,6 +108,7 @@ impl App {
                 password_cost: options.password_cost.clone(),
             },
         );
+        let oauth = OAuth::new(store.clone(), &egress, options.allow_private_network);
         let unusable = |error: SettingsError| ServeError::Notify(error.to_string());
         let web_push = WebPushKeys::derive(options.instance_key.expose_secret().as_bytes()).map_err(unusable)?;
         let channels = preloop_notify::Settings {
@@ -135,6 +138,7 @@ impl App {
             config,
             identity,
             sso,
+            authorization: AuthorizationServer::new(oauth),
             mcp,
             gateway,
             models: own_models,
@@ -172,6 +176,11 @@ impl App {
     /// Signing in with an identity somebody has elsewhere.
     pub(crate) fn sso(&self) -> &Sso {
         &self.0.sso
+    }
+
+    /// Lets clients ask people for access.
+    pub(crate) fn authorization(&self) -> &AuthorizationServer {
+        &self.0.authorization
     }
 
     /// Where people and agents reach this instance.

@@ -200,6 +200,11 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
+    /// Where they are.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// The request a link leads to. Wrong tokens count as guesses.
     pub(crate) async fn approval(&self, id: ApprovalId, token: &str) -> Result<Approval, ApiError> {
         let now = self.store().now();

@@ -14,6 +14,7 @@ mod layers;
 mod mcp;
 mod metrics;
 mod models;
+mod oauth;
 mod openapi;
 mod options;
 mod page;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use http::{HeaderMap, Uri};
 use preloop_egress::Egress;
 use preloop_govern::Governor;
 use preloop_mcp::{
@@ -68,6 +69,11 @@ impl Mcp {
             sessions: Arc::new(self.store.clone()),
             options: self.options.clone(),
         })
+    }
+
+    /// Where the sender of a request reaches this server; why not, if it was sent to another name.
+    pub(crate) fn base(&self, headers: &HeaderMap, uri: &Uri) -> Result<String, String> {
+        self.options.base(headers, uri)
     }
 
     /// The upstream servers.

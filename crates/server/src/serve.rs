@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{App, ServeError, ServerOptions, api, layers, metrics, openapi, page};
+use crate::{App, ServeError, ServerOptions, api, layers, metrics, oauth, openapi, page};
 
 /// Longest wait for requests that are being answered when the instance is asked to end.
 const GRACE: Duration = Duration::from_secs(15);
@@ -100,8 +100,12 @@ pub async fn serve(options: ServerOptions, shutdown: CancellationToken) -> Resul
 
 fn router(app: &App) -> Router {
     let (rest, document) = openapi::finish(api::router());
-    let rest =
-        rest.merge(page::router()).merge(metrics::router()).with_state(app.clone()).merge(openapi::routes(&document));
+    let rest = rest
+        .merge(page::router())
+        .merge(oauth::router())
+        .merge(metrics::router())
+        .with_state(app.clone())
+        .merge(openapi::routes(&document));
     let rest = rest.method_not_allowed_fallback(openapi::wrong_method);
     let router = layers::bounded(rest).merge(app.mcp().router());
     let router = layers::outer(router.fallback(openapi::no_such_path), &app.options().allowed_origins);

@@ -8,6 +8,7 @@ mod desktop;
 pub(crate) mod doctor;
 pub(crate) mod gateway;
 pub(crate) mod keys;
+pub(crate) mod login;
 pub(crate) mod mcp;
 pub(crate) mod models;
 pub(crate) mod notifications;

@@ -23,7 +23,7 @@ pub(crate) use crate::instance::INSTANCE_KEY;
 use crate::{
     cli::{Cli, Global},
     client::parse_url,
-    credentials::{self, Credential, Credentials},
+    credentials::{self, Credential, Locked},
     failure::{Failure, Result},
     instance::DataDir,
     logging::{self, LogFormat},
@@ -273,16 +273,16 @@ fn secret(name: &str) -> Option<SecretString> {
 /// Writes the owner's key where commands on this machine look for it. What is kept for other
 /// servers stays.
 fn keep(urls: &[Url], key: &SecretString) -> anyhow::Result<String> {
-    let path = credentials::path()?;
-    let mut credentials = Credentials::read(&path)?;
+    let mut kept = Locked::take()?;
+    let credentials = &mut kept.credentials;
     for url in urls {
         if credentials.of(url).is_some() {
             tracing::warn!(%url, "the credential kept for this address was another server's and is replaced");
         }
-        credentials.keep(url, Credential { token: key.expose_secret().to_owned() });
+        credentials.keep(url, Credential { token: Some(key.expose_secret().to_owned()), login: None });
     }
-    credentials.write(&path)?;
-    Ok(path.display().to_string())
+    kept.write()?;
+    Ok(credentials::path()?.display().to_string())
 }
 
 /// How this machine reaches the listener.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what does not work fails the test")]
 
+mod login;
 mod rig;
 
 use std::fs;

@@ -7,6 +7,7 @@ use preloop_types::{
     text::{one_line, shortened},
 };
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use url::Url;
 
 use super::{DocumentError, ErrorCode, OAuth, OAuthError, redirect_uri};
@@ -47,11 +48,14 @@ pub enum ClientKind {
 }
 
 /// What a client says about itself at the token endpoint.
-#[derive(Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Presented {
     /// `client_id`.
+    #[serde(rename = "client_id")]
     pub id: Option<String>,
     /// `client_secret`.
+    #[serde(rename = "client_secret")]
     pub secret: Option<SecretString>,
 }
 

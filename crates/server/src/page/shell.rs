@@ -15,6 +15,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("sign_in.html", include_str!("people/sign_in.html")),
     ("second_factor.html", include_str!("people/second_factor.html")),
     ("account.html", include_str!("people/account.html")),
+    ("consent.html", include_str!("people/consent.html")),
+    ("refused.html", include_str!("people/refused.html")),
+    ("device.html", include_str!("people/device.html")),
 ];
 
 const STYLE: &str = concat!(include_str!("style.css"), include_str!("people/form.css"));
@@ -35,6 +38,12 @@ pub(crate) fn page(status: StatusCode, template: &str, csrf: &str, said: Value) 
 /// redirects included.
 pub(crate) fn may_lead_elsewhere(response: &mut Response) {
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, content_security_policy(""));
+}
+
+/// Lets a form of this page end at `place`, which is in the words of the policy.
+pub(crate) fn form_may_lead_to(response: &mut Response, place: &str) {
+    let policy = content_security_policy(&format!("form-action 'self' {place}; "));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
 }
 
 /// Nothing but our own style sheet and script, never in a frame.

@@ -7,6 +7,8 @@ mod agent;
 mod app;
 mod approvals;
 mod audit;
+mod authorization;
+mod authorization_sdks;
 mod budgets;
 mod document;
 mod keys;
