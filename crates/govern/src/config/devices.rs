@@ -73,10 +73,19 @@ pub(super) fn person(who: &Principal) -> Result<()> {
     Err(ConfigError::Forbidden("only a person's own credential may do that, no agent's".to_owned()))
 }
 
+/// What outlives the request is nobody else's business: a device is a credential.
+fn in_person(who: &Principal) -> Result<()> {
+    person(who)?;
+    match who.impersonator {
+        None => Ok(()),
+        Some(_) => Err(ConfigError::Forbidden("nobody registers a device in somebody else's place".to_owned())),
+    }
+}
+
 impl Config {
     /// Changes what the caller is told by.
     pub async fn update_preferences(&self, who: &Principal, change: PreferencesChange) -> Result<Preferences> {
-        person(who)?;
+        in_person(who)?;
         let (by, user) = (Actor::from(who), who.user);
         if let Some(other) = change.preferred_channel.as_deref().filter(|c| !["email", "mobile_push"].contains(c)) {
             let message = format!("`{}` is not one of `email`, `mobile_push`", other.escape_debug());
@@ -100,7 +109,7 @@ impl Config {
 
     /// Registers a device of the caller, which decides with the caller's own credential.
     pub async fn register_device(&self, who: &Principal, new: NewDevice) -> Result<Device> {
-        person(who)?;
+        in_person(who)?;
         let (by, user) = (Actor::from(who), who.user);
         let device = checked(user, new, self.store.now())?;
         self.change(who.account, move |tx| {
@@ -114,7 +123,7 @@ impl Config {
 
     /// Makes a code by which one device of the caller registers itself.
     pub async fn device_code(&self, who: &Principal) -> Result<DeviceCode> {
-        person(who)?;
+        in_person(who)?;
         let code = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
         let (hash, user) = (Hash::of(&code), who.user);
         let insert =
@@ -174,7 +183,7 @@ impl Config {
 
     /// Removes a device of the caller, and ends the key it decides with.
     pub async fn remove_device(&self, who: &Principal, id: DeviceId) -> Result<()> {
-        person(who)?;
+        in_person(who)?;
         let (by, user) = (Actor::from(who), who.user);
         self.change(who.account, move |tx| {
             Box::pin(async move {
@@ -195,7 +204,7 @@ impl Config {
 
     /// Sends the caller something that needs no decision, by everything they are told by; which channels.
     pub async fn test_notification(&self, who: &Principal) -> Result<Vec<String>> {
-        person(who)?;
+        in_person(who)?;
         let user = who.user;
         self.change(who.account, move |tx| {
             Box::pin(async move {
@@ -229,12 +238,16 @@ impl Config {
 
     /// Forgets who the caller is in a chat.
     pub async fn remove_chat_link(&self, who: &Principal, provider: &str, chat_user: &str) -> Result<()> {
-        person(who)?;
-        let (user, provider, chat_user) = (who.user, provider.to_owned(), chat_user.to_owned());
+        in_person(who)?;
+        let (by, user, provider, chat_user) = (Actor::from(who), who.user, provider.to_owned(), chat_user.to_owned());
         self.change(who.account, move |tx| {
             Box::pin(async move {
-                let removed = tx.delete_chat_link(user, &provider, &chat_user).await?;
-                removed.then_some(()).ok_or(ConfigError::NotFound("chat link"))
+                if !tx.delete_chat_link(user, &provider, &chat_user).await? {
+                    return Err(ConfigError::NotFound("chat link"));
+                }
+                let old = json!({ "chat_user": chat_user });
+                by.credential_changed(tx, What::ChatLink, (user.0, &provider), Some(&old), None::<&Value>);
+                Ok(())
             })
         })
         .await

@@ -37,6 +37,7 @@ pub(super) enum What {
     ModelSettings,
     Device,
     NotificationPreferences,
+    ChatLink,
     ApprovalBypass,
     EventWebhook,
     IdentityProvider,

@@ -15,9 +15,9 @@ use std::fmt;
 use preloop_egress::Egress;
 use preloop_govern::{Error, Governor, Vote};
 use preloop_store::{Approval, ApprovalStatus, ChatLink};
-use preloop_types::{AccountId, UserId, text::one_line};
+use preloop_types::{AccountId, Entry, EntryKind, Subject, UserId, text::one_line};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json, value::to_raw_value};
 use url::Url;
 
 pub(crate) use button::{Button, MattermostButtons};
@@ -195,7 +195,27 @@ impl ChatDesk {
             created_at: now,
         };
         let kept = link.clone();
-        self.governor.store().write(account, move |tx| Box::pin(async move { tx.put_chat_link(&kept).await })).await?;
+        let body = json!({
+            "config_type": "chat_link", "action": "created", "id": user, "name": kept.provider,
+            "new": { "team": kept.team, "chat_user": kept.chat_user },
+        });
+        let record = Entry {
+            account,
+            kind: EntryKind::KeyChanged,
+            call: None,
+            subject: Subject { user: Some(user), ..Subject::default() },
+            // A map of plain values always serialises.
+            body: to_raw_value(&body).unwrap_or_default(),
+            payload: None,
+        };
+        let write = self.governor.store().write(account, move |tx| {
+            Box::pin(async move {
+                tx.put_chat_link(&kept).await?;
+                tx.record(record);
+                Ok(())
+            })
+        });
+        write.await?;
         Ok(link)
     }
 }

@@ -3,13 +3,12 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use preloop_api_types::push::{BulkPushRequest, BulkPushResult, PushRequest, PushResult};
-use preloop_notify::{PushMessage, PushRelay};
-use preloop_types::Scope;
+use preloop_notify::{self as notify, PushMessage};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     App,
-    caller::{Anyone, Caller},
+    caller::{Caller, PushRelay},
     error::ApiError,
     extract::Json,
     openapi::guarded,
@@ -24,16 +23,16 @@ pub(super) fn router() -> OpenApiRouter<App> {
 
 /// Hands a message to a phone. Needs a key with the scope `push_proxy`, as a bearer or in `X-API-Key`.
 #[utoipa::path(post, path = "/api/v1/push/proxy", tag = "push", responses((status = 200, body = PushResult)))]
-async fn proxy(caller: Caller<Anyone>, Json(body): Json<PushRequest>) -> Result<Response, ApiError> {
-    let Some(relay) = relay(&caller)? else { return Ok(no_service()) };
+async fn proxy(caller: Caller<PushRelay>, Json(body): Json<PushRequest>) -> Result<Response, ApiError> {
+    let Some(relay) = caller.push_relay() else { return Ok(no_service()) };
     Ok(axum::Json(send(relay, body).await?).into_response())
 }
 
 /// Hands messages to phones.
 #[utoipa::path(post, path = "/api/v1/push/proxy/bulk", tag = "push",
     responses((status = 200, body = BulkPushResult)))]
-async fn proxy_bulk(caller: Caller<Anyone>, Json(body): Json<BulkPushRequest>) -> Result<Response, ApiError> {
-    let Some(relay) = relay(&caller)? else { return Ok(no_service()) };
+async fn proxy_bulk(caller: Caller<PushRelay>, Json(body): Json<BulkPushRequest>) -> Result<Response, ApiError> {
+    let Some(relay) = caller.push_relay() else { return Ok(no_service()) };
     if body.notifications.len() > BULK_MAX {
         let message = format!("has more than {BULK_MAX} messages");
         return Err(ApiError::field("body", "notifications", message, "too_long"));
@@ -45,14 +44,6 @@ async fn proxy_bulk(caller: Caller<Anyone>, Json(body): Json<BulkPushRequest>) -
     Ok(axum::Json(BulkPushResult { results }).into_response())
 }
 
-/// What hands messages on; `None` where there is nothing that could.
-fn relay(caller: &Caller<Anyone>) -> Result<Option<&PushRelay>, ApiError> {
-    if !caller.who().has_scope(Scope::PushProxy) {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "this credential does not have the scope `push_proxy`"));
-    }
-    Ok(caller.push_relay())
-}
-
 /// Nothing is promised that cannot be done.
 fn no_service() -> Response {
     let error = "this instance is no push relay: it has no push service of its own (PUSH_PROXY_URL)".to_owned();
@@ -60,7 +51,7 @@ fn no_service() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, axum::Json(refused)).into_response()
 }
 
-async fn send(relay: &PushRelay, body: PushRequest) -> Result<PushResult, ApiError> {
+async fn send(relay: &notify::PushRelay, body: PushRequest) -> Result<PushResult, ApiError> {
     if !["ios", "android"].contains(&body.platform.as_str()) {
         let message = format!("platform `{}` is not one of `ios`, `android`", body.platform);
         return Err(ApiError::bad_request(message));

@@ -107,7 +107,7 @@ async fn event_webhooks_show_their_key_once_and_are_the_account_keepers() {
         assert_eq!((&off["is_active"], &off["event_types"]), (&json!(false), &json!(["approval.decided"])));
         let nothing = "00000000-0000-7000-8000-000000000000";
         app.owner.post(&format!("/api/v1/event-webhooks/deliveries/{nothing}/replay"), json!({})).await.fails(404);
-        app.owner.delete(&path).await.ok();
+        assert_eq!(app.owner.delete(&path).await.status, 204);
         app.owner.get(&path).await.fails(404);
     }
 }

@@ -31,9 +31,13 @@ fn what_is_open_to_everybody_is_a_short_list() {
     GET /api/v1/health
     GET /api/v1/mcp-servers/oauth/callback
     GET /api/v1/mcp-servers/oauth/client-metadata
+    GET /api/v1/notification-preferences/register-device
     GET /api/v1/ping
     GET /api/v1/version
     GET /approval/{id}/data
+    POST /api/v1/chat/mattermost
+    POST /api/v1/chat/slack
+    POST /api/v1/notification-preferences/register-via-token
     POST /approval/{id}/approve
     POST /approval/{id}/decide
     POST /approval/{id}/decline
@@ -117,6 +121,9 @@ async fn an_agents_credential_administers_nothing() {
                     let detail = call(credential, &operation, NOTHING).await.fails(403);
                     assert_eq!(detail, json!(format!("Insufficient permissions. Required: {name}")), "{what}");
                 }
+                Needs::Access(who) if who == "push_relay" => {
+                    drop(call(credential, &operation, NOTHING).await.fails(403))
+                }
                 Needs::Access(who) if who != "anyone" => {
                     let detail = call(credential, &operation, NOTHING).await.fails(403);
                     assert_eq!(detail, "Only people may do this: this is an agent's credential", "{what}");
@@ -191,7 +198,7 @@ async fn whoever_acts_in_somebodys_place_makes_no_credentials_and_decides_nothin
     for operation in operations() {
         let alone = match &operation.needs {
             Needs::Permission(name) => PermissionSet::IN_PERSON.iter().any(|permission| permission.name() == name),
-            Needs::Access(who) => who == "in_person" || who == "superuser",
+            Needs::Access(who) => ["in_person", "superuser", "push_relay"].contains(&who.as_str()),
             Needs::Public => false,
         };
         let reply = call(&support, &operation, NOTHING).await;
@@ -208,6 +215,7 @@ async fn furnish(app: &App) {
         ("/api/v1/ai-models", json!({"provider": "openai", "identifier": "gpt-x"})),
         ("/api/v1/price-overrides", json!({"model": "*", "discount_percent": 1})),
         ("/api/v1/budgets", json!({"hard_limit": 1})),
+        ("/api/v1/event-webhooks/endpoints", json!({"url": "https://grc.example.org/in"})),
         ("/api/v1/auth/api-keys", json!({"name": "bound", "agent": {"name": "Claude", "kind": "claude_code"}})),
         ("/api/v1/auth/runtime-sessions/token", json!({"session_source_type": "codex", "session_source_id": "one"})),
     ] {
