@@ -30,7 +30,7 @@ use crate::{NoAnswer, Occasion, Question, Result, Snapshot};
 /// Longest wait for the model.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a node has a review for itself: longer than the model may take.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// Longest answer of the model.
 const OUTPUT_TOKENS_MAX: u32 = 1_000;
 /// Longest reasoning that is kept, in characters.
@@ -239,9 +239,9 @@ struct Said {
 fn step(opinion: Result<&Opinion, &NoAnswer>, reviewer: &Reviewer) -> Step {
     let is_sure = |opinion: &Opinion| opinion.confidence_permille >= reviewer.threshold_permille;
     match (opinion.map(|opinion| (opinion.verdict, is_sure(opinion))), reviewer.fallback) {
-        (Ok((Verdict::Approve, true)), _) => Step::Approve,
+        (Ok((Verdict::Approve, true)), _)
+        | (Ok((Verdict::Approve | Verdict::Uncertain, _)), ReviewFallback::Approve) => Step::Approve,
         (Ok((Verdict::Deny, true)), _) | (_, ReviewFallback::Deny) => Step::Decline,
-        (Ok((Verdict::Approve | Verdict::Uncertain, _)), ReviewFallback::Approve) => Step::Approve,
         (Ok(_) | Err(_), ReviewFallback::Approve | ReviewFallback::Escalate) => Step::AskPeople,
     }
 }
@@ -412,8 +412,8 @@ fn unfenced(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn says(verdict: Verdict, confidence_permille: u16) -> Result<Opinion, NoAnswer> {
-        Ok(Opinion { verdict, confidence_permille, reasoning: String::new() })
+    fn says(verdict: Verdict, confidence_permille: u16) -> Opinion {
+        Opinion { verdict, confidence_permille, reasoning: String::new() }
     }
 
     #[test]
@@ -440,14 +440,14 @@ mod tests {
         use ReviewFallback::{Approve, Deny, Escalate};
         let failed = || Err(NoAnswer("gone".to_owned()));
         for (opinion, fallback, wanted) in [
-            (says(Verdict::Approve, 800), Deny, Step::Approve),
-            (says(Verdict::Deny, 900), Approve, Step::Decline),
-            (says(Verdict::Approve, 799), Escalate, Step::AskPeople),
-            (says(Verdict::Approve, 799), Deny, Step::Decline),
-            (says(Verdict::Approve, 799), Approve, Step::Approve),
-            (says(Verdict::Deny, 799), Approve, Step::AskPeople),
-            (says(Verdict::Uncertain, 1_000), Approve, Step::Approve),
-            (says(Verdict::Uncertain, 1_000), Escalate, Step::AskPeople),
+            (Ok(says(Verdict::Approve, 800)), Deny, Step::Approve),
+            (Ok(says(Verdict::Deny, 900)), Approve, Step::Decline),
+            (Ok(says(Verdict::Approve, 799)), Escalate, Step::AskPeople),
+            (Ok(says(Verdict::Approve, 799)), Deny, Step::Decline),
+            (Ok(says(Verdict::Approve, 799)), Approve, Step::Approve),
+            (Ok(says(Verdict::Deny, 799)), Approve, Step::AskPeople),
+            (Ok(says(Verdict::Uncertain, 1_000)), Approve, Step::Approve),
+            (Ok(says(Verdict::Uncertain, 1_000)), Escalate, Step::AskPeople),
             (failed(), Approve, Step::AskPeople),
             (failed(), Escalate, Step::AskPeople),
             (failed(), Deny, Step::Decline),

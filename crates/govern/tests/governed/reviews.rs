@@ -138,7 +138,7 @@ each_store! {
 
     async fn a_review_survives_the_node_that_asked(store) {
         let house = House::with_rule(store, ASK, None).await;
-        let lost = Oracle::new([Says::Nothing(Duration::from_secs(3_600))]);
+        let lost = Oracle::new([Says::Nothing(Duration::from_hours(1))]);
         reviewed(&house, &lost, ReviewFallback::Escalate).await;
         let held = house.held(json!({"amount": 1})).await;
         while lost.asked().is_empty() {

@@ -73,6 +73,7 @@ pub struct ServerEntry {
 
 /// An approval workflow.
 #[derive(Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in a document")]
 pub struct WorkflowEntry {
     /// By which it is recognised in the account.
     pub name: String,

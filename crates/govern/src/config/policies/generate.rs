@@ -67,7 +67,7 @@ impl Config {
                 return Err(ConfigError::invalid("prompt", format!("is empty or longer than {PROMPT_MAX} bytes")));
             }
             GenerateFrom::Prompt { text, with_current } => {
-                let current = with_current.then(|| self.current(&rows)).unwrap_or_default();
+                let current = if with_current { self.current(&rows) } else { String::new() };
                 format!("Write a policy for this:\n\n{text}\n{current}")
             }
             GenerateFrom::Recorded { since, until } => observed::task(&self.observed(who, since, until).await?),
