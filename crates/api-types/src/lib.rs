@@ -12,6 +12,7 @@ pub mod approval_bypasses;
 pub mod approval_requests;
 pub mod approval_workflows;
 pub mod audit;
+pub mod auth;
 pub mod budgets;
 pub mod event_webhooks;
 pub mod governance;

@@ -8,7 +8,7 @@ use crate::{
     client::parse_url,
     commands::{
         approvals, audit, budgets, completions, doctor, gateway, keys, login, mcp, models, notifications, policy,
-        prices, serve, sessions, tools, usage,
+        prices, serve, sessions, set_password, tools, usage,
     },
     output::{Format, Printer},
 };
@@ -110,6 +110,8 @@ pub(crate) enum Command {
     /// The journal of everything that was decided and done
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Set a person's password, on the server's machine
+    SetPassword(set_password::SetPassword),
     /// Look for what is wrong with this installation
     Doctor(doctor::Doctor),
     /// Say what is running, here and there
@@ -142,6 +144,8 @@ mod tests {
     fn every_command_can_be_given() {
         let lines = [
             "serve --listen 127.0.0.1:0 --allow-stdio --allow-private-network false --smtp-tls none",
+            "serve --registration",
+            "set-password ann --data-dir /tmp/preloop",
             "mcp add files --env A=b --cwd /tmp -- npx -y server /srv",
             "mcp add web https://example.com/mcp --bearer-env TOKEN --pin warn --allow-sampling",
             "mcp bridge --server files",

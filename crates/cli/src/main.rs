@@ -26,7 +26,7 @@ use crate::{
     cli::{Cli, Command},
     commands::{
         approvals, audit, budgets, completions, doctor, gateway, keys, login, mcp, models, notifications, policy,
-        prices, serve, sessions, tools, usage, version,
+        prices, serve, sessions, set_password, tools, usage, version,
     },
     failure::Result,
 };
@@ -67,6 +67,7 @@ fn run(cli: Cli) -> Result {
             Command::Budgets(command) => budgets::run(command, &global).await,
             Command::Usage(command) => usage::run(command, &global).await,
             Command::Sessions(command) => sessions::run(command, &global).await,
+            Command::SetPassword(command) => set_password::run(command, &global).await,
             Command::Gateway(command) => gateway::run(command, &global).await,
             Command::Notifications(command) => notifications::run(command, &global).await,
             Command::Keys(command) => keys::run(command, &global).await,

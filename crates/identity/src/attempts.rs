@@ -33,6 +33,8 @@ pub(crate) enum Guessed {
     Code,
     /// Not a guess: requests that cost a mail or an account.
     Request,
+    /// Not a guess: challenges for passkeys, each a row.
+    Challenge,
 }
 
 impl Guessed {
@@ -41,7 +43,8 @@ impl Guessed {
         match self {
             Guessed::Password => [10, 60, 30],
             Guessed::Code => [10, 30, 15],
-            Guessed::Request => [10, 20, 30],
+            Guessed::Request => [10, 60, 60],
+            Guessed::Challenge => [100, 100, 100],
         }
     }
 }

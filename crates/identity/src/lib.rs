@@ -13,6 +13,7 @@ mod join;
 mod mail;
 pub mod oauth;
 pub mod one_time;
+mod passkeys;
 mod password;
 mod record;
 mod recover;

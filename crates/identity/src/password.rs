@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// Shortest password, in characters.
 pub const PASSWORD_MIN: usize = 8;
 /// Longest password, in bytes.
-pub const PASSWORD_BYTES_MAX: usize = 1024;
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 /// Longest wait for a turn to hash.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 

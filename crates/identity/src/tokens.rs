@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use preloop_store::{Grant, KeyRow, Refreshed, Tx};
-use preloop_types::{AccountId, CredentialKind, Entry, EntryKind, GrantId, Hash, KeyId, Scope, Subject, UserId};
+use preloop_types::{
+    AccountId, CredentialKind, Entry, EntryKind, GrantId, Hash, KeyId, Principal, Scope, Subject, UserId,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{json, value::to_raw_value};
 
@@ -203,6 +205,23 @@ impl Identity {
             })
         });
         ended.await?.ok_or(Error::NotFound("session"))
+    }
+}
+
+impl Identity {
+    /// Ends every sign-in of a person, and their consent to every client; how many.
+    pub async fn end_all(&self, who: &Principal) -> Result<u64> {
+        let (account, user, by) = (who.account, who.user, Subject::from(who));
+        let ended = self.store().write(account, move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                for grant in tx.grants_of(user, now).await? {
+                    note_by(tx, by, &grant, "revoked");
+                }
+                tx.end_grants_of(user, None, "revoked").await
+            })
+        });
+        Ok(ended.await?)
     }
 }
 

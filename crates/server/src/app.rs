@@ -14,7 +14,7 @@ use preloop_identity::{
     sso::{Sso, SsoOptions},
 };
 use preloop_notify::{ChatDesk, Courier, PushRelay, SettingsError, WebPushKeys};
-use preloop_store::{Keys, NewKey, NewOwner, Store, StoreOptions};
+use preloop_store::{Keys, NewKey, NewOwner, Owner, Store, StoreOptions};
 use preloop_telemetry::Telemetry;
 use preloop_types::{AccountId, Scope};
 use secrecy::{ExposeSecret, SecretString};
@@ -49,6 +49,14 @@ struct Parts {
     shutdown: CancellationToken,
 }
 
+/// What the first owner is shown, once.
+pub struct Welcome {
+    /// Their API key.
+    pub key: SecretString,
+    /// Where they choose a password.
+    pub set_up_link: SecretString,
+}
+
 /// How long an approved call may wait to be carried out.
 const APPROVED_TTL: Duration = Duration::from_hours(1);
 /// How long a claimed call may run before it counts as lost.
@@ -56,8 +64,8 @@ const CLAIM_LEASE: Duration = Duration::from_mins(10);
 
 impl App {
     /// Opens the store, makes the first account if there is none, and wires everything together.
-    /// Returns the owner's first API key if one was made now.
-    pub async fn open(options: ServerOptions, public_url: Url) -> Result<(Self, Option<SecretString>), ServeError> {
+    /// Returns what the owner is to be shown once, if that was made now.
+    pub async fn open(options: ServerOptions, public_url: Url) -> Result<(Self, Option<Welcome>), ServeError> {
         options.check()?;
         let store = Store::open(StoreOptions {
             url: options.database_url.clone(),
@@ -66,7 +74,7 @@ impl App {
             clock: options.clock.clone(),
         })
         .await?;
-        let first_key = bootstrap(&store, &options).await?;
+        let first = bootstrap(&store, &options).await?;
         let governor = Governor::new(
             store.clone(),
             GovernorOptions {
@@ -122,6 +130,14 @@ impl App {
         let chat = ChatDesk::new(governor.clone(), &egress, options.chat.clone()).map_err(unusable)?;
         let relay = options.push_proxy.clone().map(|proxy| PushRelay::open(&egress, proxy));
         let push_relay = relay.transpose().map_err(unusable)?;
+        let welcome = match first {
+            Some((owner, key)) => {
+                let set_up_link = identity.set_up_link(owner.account, owner.user).await;
+                let set_up_link = set_up_link.map_err(|error| ServeError::Identity(error.to_string()))?;
+                Some(Welcome { key, set_up_link })
+            }
+            None => None,
+        };
         let shutdown = CancellationToken::new();
         let mcp = Mcp::new(&governor, &egress, &options, &public_url, &shutdown);
         let gateway = Gateway::new(governor.clone(), &egress).map_err(ServeError::Gateway)?;
@@ -150,7 +166,7 @@ impl App {
             throttle,
             shutdown,
         };
-        Ok((Self(Arc::new(parts)), first_key))
+        Ok((Self(Arc::new(parts)), welcome))
     }
 
     /// The database.
@@ -271,7 +287,8 @@ impl App {
     }
 }
 
-async fn bootstrap(store: &Store, options: &ServerOptions) -> Result<Option<SecretString>, ServeError> {
+/// The first account, where it was made now with a key that is made now, too.
+async fn bootstrap(store: &Store, options: &ServerOptions) -> Result<Option<(Owner, SecretString)>, ServeError> {
     if !store.accounts().await?.is_empty() {
         return Ok(None);
     }
@@ -289,5 +306,5 @@ async fn bootstrap(store: &Store, options: &ServerOptions) -> Result<Option<Secr
         }),
     };
     let made = store.bootstrap(owner).await?;
-    Ok(made.filter(|_| given.is_none()).map(|_| key.secret))
+    Ok(made.filter(|_| given.is_none()).map(|owner| (owner, key.secret)))
 }

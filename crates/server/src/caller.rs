@@ -14,7 +14,7 @@ use preloop_govern::{Decider, Error, IdentifyError};
 use preloop_store::Approval;
 use preloop_types::{ApprovalId, Permission, Principal, Scope, UserId};
 
-use crate::{App, error::ApiError};
+use crate::{App, error::ApiError, page::client_name};
 
 /// Who an endpoint lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,6 +233,24 @@ impl Visitor {
         }
     }
 
+    /// Refuses whoever tried too many tokens that nobody was given.
+    pub(crate) fn slowed(&self) -> Result<(), ApiError> {
+        self.throttle().check(self.address, self.store().now()).map_err(ApiError::too_many)
+    }
+
+    /// Notes a token that nobody was given.
+    pub(crate) fn wrong(&self, token: &str) {
+        self.throttle().wrong(self.address, token, self.store().now());
+    }
+
+    /// What came of a token; one that nobody was given is noted.
+    pub(crate) fn guessed<T>(&self, token: &str, came: Result<T, preloop_identity::Error>) -> Result<T, ApiError> {
+        if matches!(came, Err(preloop_identity::Error::InvalidToken)) {
+            self.wrong(token);
+        }
+        Ok(came?)
+    }
+
     /// One answer for everything that may be wrong with a link.
     pub(crate) fn no_such_link() -> ApiError {
         ApiError::not_found("approval request")
@@ -252,5 +270,18 @@ impl FromRequestParts<App> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
         Ok(Self { app: app.clone(), address: address(parts, &app.options().trusted_proxies) })
+    }
+}
+
+/// What a request was made with, and from where.
+pub(crate) struct Via(pub(crate) preloop_identity::Client);
+
+impl FromRequestParts<App> for Via {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let address = address(parts, &app.options().trusted_proxies);
+        Ok(Self(preloop_identity::Client { name: client_name(agent), address }))
     }
 }

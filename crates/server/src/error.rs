@@ -38,6 +38,9 @@ pub enum ServeError {
     /// Mail or webhooks cannot be set up.
     #[error("cannot set up notifications: {0}")]
     Notify(String),
+    /// The first owner cannot be given a link.
+    #[error("cannot set up signing in: {0}")]
+    Identity(String),
     /// Outbound model traffic cannot be set up.
     #[error("model traffic cannot be set up: {0}")]
     Gateway(String),

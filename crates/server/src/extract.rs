@@ -1,11 +1,12 @@
 //! Extractors whose refusals are `{"detail": …}` like every other error.
 
 use axum::{
+    Form,
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use preloop_api_types::Page;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -19,6 +20,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         parse(&body(request, state).await?).map(Json)
+    }
+}
+
+/// A body that is a form or JSON, as its content type says.
+pub(crate) struct FormOrJson<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for FormOrJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+            return parse(&body(request, state).await?).map(Self);
+        }
+        match Form::from_request(request, state).await {
+            Ok(Form(form)) => Ok(Self(form)),
+            Err(error) => Err(ApiError::field("body", "", error.body_text(), "value_error")),
+        }
     }
 }
 

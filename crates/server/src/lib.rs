@@ -11,6 +11,7 @@ mod caller;
 mod error;
 mod extract;
 mod layers;
+mod local;
 mod mcp;
 mod metrics;
 mod models;
@@ -21,8 +22,9 @@ mod page;
 mod serve;
 mod throttle;
 
-pub use app::App;
+pub use app::{App, Welcome};
 pub use error::ServeError;
+pub use local::LocalDatabase;
 pub use openapi::document;
 pub use options::{FirstOwner, ServerOptions};
 pub use preloop_identity::{PasswordCost, sso::known as known_providers};

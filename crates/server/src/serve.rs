@@ -3,12 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
-use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{App, ServeError, ServerOptions, api, layers, metrics, oauth, openapi, page};
+use crate::{App, ServeError, ServerOptions, Welcome, api, layers, metrics, oauth, openapi, page};
 
 /// Longest wait for requests that are being answered when the instance is asked to end.
 const GRACE: Duration = Duration::from_secs(15);
@@ -18,7 +17,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     app: App,
-    first_key: Option<SecretString>,
+    welcome: Option<Welcome>,
 }
 
 impl Server {
@@ -32,8 +31,8 @@ impl Server {
             None => reachable(address)?,
         };
         options.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-        let (app, first_key) = App::open(options, public_url).await?;
-        Ok(Self { listener, address, app, first_key })
+        let (app, welcome) = App::open(options, public_url).await?;
+        Ok(Self { listener, address, app, welcome })
     }
 
     /// Where it listens.
@@ -46,9 +45,9 @@ impl Server {
         &self.app
     }
 
-    /// The owner's first API key, if it was made now. Shown once, by whoever starts the server.
-    pub fn first_key(&self) -> Option<&SecretString> {
-        self.first_key.as_ref()
+    /// What the first owner needs, if they were made now. Shown once, by whoever starts the server.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.welcome.as_ref()
     }
 
     /// Answers requests until `shutdown` fires, then ends in order: streams are ended, requests

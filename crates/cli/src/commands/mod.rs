@@ -21,6 +21,7 @@ mod policy_versions;
 pub(crate) mod prices;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod set_password;
 pub(crate) mod tools;
 pub(crate) mod usage;
 pub(crate) mod version;

@@ -12,7 +12,7 @@ use etcetera::BaseStrategy;
 use ipnet::IpNet;
 use preloop_server::{
     ChatSettings, FirstOwner, MattermostSettings, OtlpOptions, PushProxySettings, Server, ServerOptions, SlackSettings,
-    SmtpSettings,
+    SmtpSettings, Welcome,
 };
 use preloop_store::{Clock, SystemClock};
 use secrecy::{ExposeSecret, SecretString};
@@ -49,7 +49,7 @@ const SECRETS: [&str; 9] = [
 const OTHERS: [&str; 1] = ["PRELOOP_CONFIG_DIR"];
 
 /// Prefixes of variables that are ours, so that one nothing reads is a mistake worth a warning.
-const OURS: [&str; 5] = ["PRELOOP_", "SMTP_", "PUSH_PROXY_", "GOOGLE_OAUTH_", "GITLAB_OAUTH_"];
+const OURS: [&str; 6] = ["PRELOOP_", "SMTP_", "PUSH_PROXY_", "REGISTRATION_", "GOOGLE_OAUTH_", "GITLAB_OAUTH_"];
 
 /// Prefixes of variables with free names: those of policy documents and of the project's tests.
 const FREE: [&str; 2] = ["PRELOOP_POLICY_", "PRELOOP_TEST_"];
@@ -112,6 +112,10 @@ pub(crate) struct Serve {
     /// Where the owner's approval mails go; matters on the first start only
     #[arg(long, value_name = "ADDRESS", env = "PRELOOP_OWNER_EMAIL")]
     owner_email: Option<String>,
+
+    /// Whether anybody may make an account of their own [default: nobody]
+    #[arg(long, value_name = "BOOL", env = "REGISTRATION_ENABLED", num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+    registration: bool,
 
     #[command(flatten)]
     smtp: Smtp,
@@ -190,6 +194,7 @@ impl Serve {
             chat: self.chat(),
             push_proxy: self.push_proxy()?,
             sign_in_providers: self.providers.configured(secret)?,
+            registration: self.registration,
             owner: FirstOwner {
                 username: self.owner.clone(),
                 email: self.owner_email.clone(),
@@ -227,10 +232,16 @@ impl Serve {
         let local = local_url(server.address())?;
         let url = self.public_url.clone().unwrap_or_else(|| local.clone());
         tracing::info!(listen = %server.address(), %url, "ready");
-        if let Some(key) = server.first_key() {
+        if let Some(Welcome { key, set_up_link }) = server.welcome() {
             printer.text(&format!(
                 "The owner's API key, shown this once. It may do everything: never give it to an agent.\n\n  {}\n",
                 key.expose_secret()
+            ))?;
+            printer.text(&format!(
+                "To sign in in a browser as `{}`, choose a password here within 24 hours. The link works once; later, \
+                 `preloop set-password` does the same.\n\n  {}\n",
+                self.owner,
+                set_up_link.expose_secret()
             ))?;
             let addresses = if local == url { vec![local] } else { vec![local, url.clone()] };
             match keep(&addresses, key) {
@@ -265,7 +276,7 @@ impl Smtp {
 }
 
 /// A secret of the environment; an empty one is none.
-fn secret(name: &str) -> Option<SecretString> {
+pub(crate) fn secret(name: &str) -> Option<SecretString> {
     let value = std::env::var(name).ok()?;
     Some(value.trim()).filter(|value| !value.is_empty()).map(|value| SecretString::from(value.to_owned()))
 }

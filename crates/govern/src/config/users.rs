@@ -37,6 +37,8 @@ impl Config {
                 }
                 if let Some(email) = change.email {
                     new.email = email.map(|email| limits::email("email", &email)).transpose()?;
+                    // What was proved of one address says nothing of another.
+                    new.email_verified &= new.email == old.email;
                 }
                 if new != old {
                     tx.update_user(&new).await?;

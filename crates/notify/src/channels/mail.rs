@@ -6,7 +6,7 @@
 use lettre::{
     Message,
     message::{
-        Mailbox, MessageBuilder, MultiPart, SinglePart,
+        Mailbox, MessageBuilder, MultiPart,
         header::{HeaderName, HeaderValue},
     },
 };
@@ -46,10 +46,22 @@ pub(crate) fn compose_alert(
     name: Option<&str>,
     alert: &Alert,
 ) -> Result<Message, SendError> {
+    let subject = shortened(&one_line(&alert.subject), SUBJECT_MAX).into_owned();
+    let text = shortened(&printable(&alert.text), TEXT_MAX).into_owned();
+    let html = alert_html(&subject, &text).map_err(|error| SendError::permanent(format!("the mail: {error}")))?;
     message(from, address, name)?
-        .subject(shortened(&one_line(&alert.subject), SUBJECT_MAX).into_owned())
-        .singlepart(SinglePart::plain(shortened(&printable(&alert.text), TEXT_MAX).into_owned()))
+        .subject(subject)
+        .multipart(MultiPart::alternative_plain_html(text, html))
         .map_err(|error| SendError::permanent(format!("the mail: {error}")))
+}
+
+/// The same in HTML: a paragraph that is nothing but a link becomes a button.
+fn alert_html(subject: &str, text: &str) -> Result<String, minijinja::Error> {
+    let mut templates = Environment::new();
+    templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    templates.add_template("alert.html", include_str!("templates/alert.html"))?;
+    let paragraphs: Vec<&str> = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()).collect();
+    templates.get_template("alert.html")?.render(context! { subject, paragraphs })
 }
 
 /// A mail to `address` that nobody is to answer.

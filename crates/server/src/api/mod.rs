@@ -9,19 +9,23 @@ mod approval_links;
 mod approval_requests;
 mod approval_workflows;
 mod audit;
+pub(crate) mod auth;
 mod budgets;
 mod calls;
 mod chat;
 mod event_webhooks;
+mod factors;
 mod governance;
 mod identity_providers;
 mod mcp_oauth;
 mod mcp_servers;
 mod notification_preferences;
+mod passkeys;
 mod policies;
 mod price_overrides;
 mod push;
 mod runtime_sessions;
+mod sessions;
 mod shape;
 mod system;
 mod tool_configurations;
@@ -61,5 +65,9 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(approval_bypasses::router())
         .merge(chat::router())
         .merge(push::router())
+        .merge(auth::router())
+        .merge(sessions::router())
+        .merge(factors::router())
+        .merge(passkeys::router())
         .merge(system::router())
 }

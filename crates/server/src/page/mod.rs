@@ -3,7 +3,9 @@
 //! Rendered here, without a script. A `GET` only shows: mail scanners follow links. The form posts
 //! to the page itself. Everything an agent or an upstream wrote is escaped by the template.
 
+mod account;
 mod client;
+mod passwords;
 pub(crate) mod session;
 pub(crate) mod shell;
 mod sign_in;
@@ -28,10 +30,16 @@ use crate::{
     error::ApiError,
     extract::{Id, Query},
 };
+pub(crate) use client::client_name;
 use view::{Notice, View};
 
 pub(crate) fn router() -> Router<App> {
-    Router::new().route("/approval/{id}", get(show).post(decide)).merge(sign_in::router()).merge(sso::router())
+    Router::new()
+        .route("/approval/{id}", get(show).post(decide))
+        .merge(sign_in::router())
+        .merge(sso::router())
+        .merge(passwords::router())
+        .merge(account::router())
 }
 
 /// What the form sends.

@@ -29,8 +29,8 @@ use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use url::{Url, form_urlencoded};
 
-use super::{client::client_name, shell};
-use crate::{App, caller, error::ApiError};
+use super::shell;
+use crate::{App, caller::Via, error::ApiError};
 
 /// Anybody who looks at a page, signed in or not.
 pub(crate) struct Guest {
@@ -167,8 +167,7 @@ impl FromRequestParts<App> for Guest {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let [session, form, attempt] = cookie_names(app.public_url());
-        let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let address = caller::address(parts, &app.options().trusted_proxies);
+        let Ok(Via(client)) = Via::from_request_parts(parts, app).await;
         let session = match cookie(&parts.headers, session) {
             Some(token) => session_of(app, token).await?,
             None => None,
@@ -176,7 +175,7 @@ impl FromRequestParts<App> for Guest {
         let kept = cookie(&parts.headers, form).filter(|key| key.len() == 43);
         Ok(Self {
             app: app.clone(),
-            client: Client { name: client_name(agent), address },
+            client,
             session,
             attempt: cookie(&parts.headers, attempt).map(str::to_owned),
             form_key_is_new: kept.is_none(),

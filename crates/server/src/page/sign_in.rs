@@ -15,7 +15,8 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::{
-    session::{Guest, PageSession, Posted, is_plain_loopback, own_path, redirect},
+    account::for_script,
+    session::{Guest, Posted, is_plain_loopback, own_path, redirect},
     shell,
 };
 use crate::App;
@@ -25,7 +26,8 @@ pub(super) fn router() -> Router<App> {
         .route("/sign-in", get(ask).post(check))
         .route("/sign-in/code", post(check_code))
         .route("/sign-out", post(sign_out))
-        .route("/account", get(account))
+        .route("/sign-in/passkey/options", post(ask_passkey))
+        .route("/sign-in/passkey", post(check_passkey))
 }
 
 #[derive(Deserialize)]
@@ -48,6 +50,20 @@ struct Code {
     next: String,
     token: SecretString,
     code: String,
+}
+
+/// What the script sends to be asked.
+#[derive(Deserialize)]
+struct Waiting {
+    token: Option<SecretString>,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    #[serde(default)]
+    next: String,
+    token: Option<SecretString>,
+    credential: String,
 }
 
 #[derive(Deserialize)]
@@ -108,9 +124,27 @@ async fn sign_out(posted: Posted<Nothing>) -> Response {
     guest.signed_out("/sign-in")
 }
 
-async fn account(session: PageSession) -> Response {
-    let title = "Your account";
-    session.page(StatusCode::OK, "account.html", context! { title, username => session.who().username.as_str() })
+/// For the page's script.
+async fn ask_passkey(posted: Posted<Waiting>) -> Response {
+    let Posted { guest, form: sent } = posted;
+    for_script(guest.identity().ask_passkey(sent.token.as_ref(), &guest.client).await)
+}
+
+async fn check_passkey(posted: Posted<Answered>) -> Response {
+    let Posted { guest, form: sent } = posted;
+    let identity = guest.identity();
+    let (waiting, client) = (sent.token.as_ref(), &guest.client);
+    match identity.sign_in_with_passkey(waiting, &sent.credential, client, Lifetimes::BROWSER).await {
+        Ok(tokens) => guest.signed_in(&tokens, Some(&sent.next)),
+        Err(Error::WrongFactor) => {
+            let problem = "That passkey is not known here, or it took too long. Sign in again.";
+            form(&guest, StatusCode::UNAUTHORIZED, "", &sent.next, Some(problem)).await
+        }
+        Err(error) => {
+            let (status, problem) = told(&error);
+            form(&guest, status, "", &sent.next, Some(&problem)).await
+        }
+    }
 }
 
 async fn form(guest: &Guest, status: StatusCode, username: &str, next: &str, problem: Option<&str>) -> Response {
@@ -130,7 +164,10 @@ async fn form(guest: &Guest, status: StatusCode, username: &str, next: &str, pro
     let mut page = guest.page(
         status,
         "sign_in.html",
-        context! { title => "Sign in", username, next => &next, problem, unsafe => unsafe_, registration, providers },
+        context! {
+            title => "Sign in", username, next => &next, problem, unsafe => unsafe_, registration, providers,
+            passkeys => true,
+        },
     );
     leads_on(&mut page, &next);
     page
@@ -145,10 +182,11 @@ fn second_factor(
     problem: Option<&str>,
 ) -> Response {
     let code = methods.iter().any(|method| *method != Method::Passkey);
+    let passkeys = methods.contains(&Method::Passkey);
     let mut page = guest.page(
         status,
         "second_factor.html",
-        context! { title => "One more step", token => token.expose_secret(), code, next, problem },
+        context! { title => "One more step", token => token.expose_secret(), code, passkeys, next, problem },
     );
     leads_on(&mut page, next);
     page

@@ -82,6 +82,7 @@ impl App {
         let mut options = ServerOptions {
             allow_private_network: true,
             allow_stdio: true,
+            password_cost: preloop_server::PasswordCost::LOWEST,
             owner: FirstOwner {
                 username: "ann".to_owned(),
                 email: Some("ann@example.org".to_owned()),
@@ -306,6 +307,12 @@ impl Reply {
     pub(crate) fn created(self) -> Value {
         assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
         self.json()
+    }
+
+    /// A 204.
+    #[track_caller]
+    pub(crate) fn no_content(self) {
+        assert_eq!(self.status, StatusCode::NO_CONTENT, "{}", self.text);
     }
 
     /// The `detail` of a failure with this status.

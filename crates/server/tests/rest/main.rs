@@ -23,6 +23,8 @@ mod reads;
 mod rules;
 mod runs;
 mod runtime_sessions;
+mod sign_in;
+mod sign_in_page;
 mod system;
 mod waiting;
 mod workflows;

@@ -35,6 +35,17 @@ fn what_is_open_to_everybody_is_a_short_list() {
     GET /api/v1/ping
     GET /api/v1/version
     GET /approval/{id}/data
+    POST /api/v1/auth/accept-invitation
+    POST /api/v1/auth/forgot-password
+    POST /api/v1/auth/refresh
+    POST /api/v1/auth/register
+    POST /api/v1/auth/reset-password
+    POST /api/v1/auth/token
+    POST /api/v1/auth/token/json
+    POST /api/v1/auth/token/mfa
+    POST /api/v1/auth/token/passkey
+    POST /api/v1/auth/token/passkey/options
+    POST /api/v1/auth/verify-email
     POST /api/v1/chat/mattermost
     POST /api/v1/chat/slack
     POST /api/v1/notification-preferences/register-via-token

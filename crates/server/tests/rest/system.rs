@@ -172,7 +172,7 @@ async fn it_ends_in_order_and_comes_back() {
     let mut first_keys = Vec::new();
     for _ in 0..2 {
         let server = preloop_server::Server::start(options()).await.unwrap();
-        first_keys.push(server.first_key().is_some());
+        first_keys.push(server.welcome().is_some());
         let shutdown = tokio_util::sync::CancellationToken::new();
         let running = tokio::spawn(server.run(shutdown.clone()));
         shutdown.cancel();

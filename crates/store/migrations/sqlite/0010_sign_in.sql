@@ -1,10 +1,10 @@
 -- How people prove who they are: links sent by mail, second factors.
 
 -- What works once: links to verify an address or to set a password, invitations, a sign-in between
--- its two factors. Only the hash of the secret is kept.
+-- its two factors. Only the hash of the secret is kept. Challenges for passkeys belong to no account yet.
 CREATE TABLE one_time_tokens (
     hash BLOB NOT NULL PRIMARY KEY,
-    account_id BLOB NOT NULL REFERENCES accounts (id),
+    account_id BLOB NOT NULL,
     purpose TEXT NOT NULL,
     user_id BLOB,
     email TEXT,
