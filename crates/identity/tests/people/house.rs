@@ -90,7 +90,7 @@ impl House {
 
     /// The texts of the mails that wait.
     pub(crate) async fn mails(&self) -> Vec<String> {
-        let waiting = self.store.claim_deliveries(self.store.now(), 100).await.unwrap();
+        let waiting = self.store.claim_deliveries("email", self.store.now(), 100).await.unwrap();
         waiting.into_iter().map(|mail| String::from_utf8(mail.payload).unwrap()).collect()
     }
 

@@ -60,7 +60,8 @@ fn alert_html(subject: &str, text: &str) -> Result<String, minijinja::Error> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.add_template("alert.html", include_str!("templates/alert.html"))?;
-    let paragraphs: Vec<&str> = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()).collect();
+    let paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
+    let paragraphs: Vec<String> = paragraphs.map(str::to_owned).collect();
     templates.get_template("alert.html")?.render(context! { subject, paragraphs })
 }
 

@@ -77,12 +77,12 @@ async fn every_approver_gets_a_mail_with_a_link_of_their_own() {
 }
 
 #[tokio::test]
-async fn an_alert_that_asks_for_nothing_is_a_plain_mail() {
+async fn an_alert_is_a_mail_without_a_decision() {
     let sink = Sink::start(false).await;
     let rig = Rig::new(Some(sink.port)).await;
     let alert = Alert {
         subject: "Budget warning: the daily budget\r\nBcc: thief@example.com".to_owned(),
-        text: "The daily budget passed its soft limit.\n".to_owned(),
+        text: "The <b>daily</b> budget passed its soft limit.\n\nhttps://preloop.example/budgets?a=1&b=2\n".to_owned(),
     };
     rig.put(Notice { to: mailbox("ann@example.com"), what: Message::Alert(alert) }).await;
 
@@ -92,6 +92,8 @@ async fn an_alert_that_asks_for_nothing_is_a_plain_mail() {
     assert_eq!(mail.to, ["ann@example.com"]);
     assert_eq!(mail.header("Bcc"), "", "{}", mail.data);
     assert!(mail.text().contains("passed its soft limit"), "{}", mail.data);
+    let html = mail.text();
+    assert!(html.contains("&lt;b&gt;daily") && html.contains("<a href=\"https:"), "{html}");
     assert_eq!(rig.deliver_after(LONG).await, 0);
 }
 

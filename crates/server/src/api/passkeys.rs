@@ -1,10 +1,7 @@
 //! `/api/v1/auth/passkeys`: making, removing and signing in with passkeys.
 
 use http::StatusCode;
-use preloop_api_types::{
-    JsonObject,
-    auth::{AddPasskey, AddedPasskey, AskPasskey, CurrentPassword, PasskeySignIn, Token},
-};
+use preloop_api_types::auth::{AddPasskey, AddedPasskey, AskPasskey, CurrentPassword, PasskeySignIn, Token};
 use preloop_identity::{Error, tokens::Lifetimes};
 use preloop_types::PasskeyId;
 use secrecy::SecretString;
@@ -31,7 +28,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 
 /// What a browser needs to make a passkey: `PublicKeyCredentialCreationOptions` as JSON.
 #[utoipa::path(post, path = "/api/v1/auth/passkeys/options", tag = "auth",
-    responses((status = 200, body = JsonObject)))]
+    responses((status = 200, body = Object)))]
 async fn ask_new(caller: Caller<InPerson>, Via(client): Via, Json(body): Json<CurrentPassword>) -> ApiResult<Value> {
     Ok(axum::Json(caller.identity().new_passkey(caller.who(), &body.password.into(), &client).await?))
 }
@@ -66,7 +63,7 @@ async fn remove(
 
 /// What a browser needs to sign in with a passkey: `PublicKeyCredentialRequestOptions` as JSON.
 #[utoipa::path(post, path = "/api/v1/auth/token/passkey/options", tag = "auth",
-    responses((status = 200, body = JsonObject)))]
+    responses((status = 200, body = Object)))]
 async fn ask(visitor: Visitor, Via(client): Via, Json(body): Json<AskPasskey>) -> ApiResult<Value> {
     let waiting = body.mfa_token.map(SecretString::from);
     Ok(axum::Json(visitor.identity().ask_passkey(waiting.as_ref(), &client).await?))

@@ -175,7 +175,7 @@ async fn codes_or_account(session: &PageSession, codes: &[SecretString], notice:
     if codes.is_empty() {
         return page(session, StatusCode::OK, context! { notice }).await;
     }
-    let codes: Vec<&str> = codes.iter().map(ExposeSecret::expose_secret).collect();
+    let codes: Vec<String> = codes.iter().map(|code| code.expose_secret().to_owned()).collect();
     session.page(StatusCode::OK, "recovery_codes.html", context! { title => "Your recovery codes", codes, notice })
 }
 
