@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use preloop_server::LocalDatabase;
 use preloop_store::{Clock, SystemClock};
@@ -50,7 +51,8 @@ pub(crate) async fn run(command: &SetPassword, global: &Global) -> Result {
     } else {
         None
     };
-    let link = database.set_password(&command.username, password.as_ref()).await?;
+    let link = database.set_password(&command.username, password.as_ref()).await;
+    let link = link.context("the password cannot be set")?;
     let printer = global.printer();
     match link {
         Some(link) => printer.text(&format!(
