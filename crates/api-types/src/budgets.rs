@@ -11,7 +11,7 @@ use crate::{DateTime, Update, Utc, Uuid, spelling};
 pub struct Budget {
     /// Its id.
     pub id: Uuid,
-    /// Whose calls it counts: `account`, `user`, `agent`, `key`, `session` or `tag`.
+    /// Whose calls it counts: `account`, `user`, `team`, `agent`, `key`, `session` or `tag`.
     pub subject_type: String,
     /// Which one's; `null` counts those of each one by itself (and of the whole account for `account`).
     pub subject_id: Option<String>,
@@ -65,7 +65,7 @@ pub struct BudgetState {
 /// Makes a budget. It needs a hard or a soft limit.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct CreateBudget {
-    /// `account` (also when absent), `user`, `agent`, `key`, `session` or `tag`.
+    /// `account` (also when absent), `user`, `team`, `agent`, `key`, `session` or `tag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject_type: Option<String>,
     /// Which one's: an id, or the label of a `tag`; absent counts those of each one by itself.

@@ -187,6 +187,7 @@ mod tests {
             "prices add openai/* --discount 20",
             "prices repair --since 30d --model openai/* --dry-run",
             "budgets add --of session --each --hard 5 --period all_time",
+            "budgets add --of team --id 0190 --hard 20",
             "budgets update 0190 --hard none",
             "usage --since 7d --by session",
             "usage calls hello --limit 5 --json",

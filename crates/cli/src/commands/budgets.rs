@@ -56,7 +56,7 @@ pub(crate) enum Budgets {
 #[derive(Args)]
 pub(crate) struct Add {
     /// Whose calls it counts
-    #[arg(long, default_value = "account", value_parser = ["account", "user", "agent", "key", "session", "tag"])]
+    #[arg(long, default_value = "account", value_parser = ["account", "user", "team", "agent", "key", "session", "tag"])]
     of: String,
     /// Which one's: an id, or the label of a `tag`
     #[arg(long, value_name = "ID", conflicts_with = "each")]
