@@ -146,7 +146,9 @@ impl Courier {
             if room > 0 {
                 let due = store.claim_deliveries(&channel, now, room).await?;
                 started += due.len();
-                due.into_iter().for_each(|delivery| on_the_way.start(&self.0, delivery));
+                for delivery in due {
+                    on_the_way.start(&self.0, delivery);
+                }
             }
         }
         Ok(started)

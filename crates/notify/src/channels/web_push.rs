@@ -178,7 +178,9 @@ fn seal(text: &[u8], browser: &[u8], auth: &[u8], private: &PrivateKey, salt: [u
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // HMAC takes keys of any length; the fallback is unreachable and opens for nobody.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }
 

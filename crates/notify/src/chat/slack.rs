@@ -14,7 +14,7 @@ use sha2::Sha256;
 use super::{Button, ChatAnswer, ChatDesk, ChatError, Clicker, Said};
 
 /// A signature is good for so long, either way.
-const TOLERANCE: Duration = Duration::from_secs(300);
+const TOLERANCE: Duration = Duration::from_mins(5);
 
 #[derive(Deserialize)]
 struct Payload {
@@ -84,15 +84,14 @@ impl ChatDesk {
 impl Payload {
     /// The first of our buttons that was clicked.
     fn button(&self) -> Option<(Button, bool)> {
-        let ours = self.actions.iter().filter(|_| self.kind == "block_actions").find_map(|action| {
+        self.actions.iter().filter(|_| self.kind == "block_actions").find_map(|action| {
             let approve = match action.action_id.as_str() {
                 "preloop_approve" => true,
                 "preloop_decline" => false,
                 _ => return None,
             };
             Some((Button::parse(&action.value)?, approve))
-        });
-        ours
+        })
     }
 
     fn clicker(self) -> Clicker {
