@@ -81,7 +81,7 @@ async fn a_spent_budget_a_rate_and_the_kill_switch_are_said_in_every_dialect() {
     }
     put(&gateway, "/api/v1/account/model-settings", json!({ "model_traffic": false })).await;
     for api in Ask::APIS {
-        refused(&gateway, &Ask::new(api, &slow, false), 403, "account_suspended").await;
+        refused(&gateway, &Ask::new(api, &slow, false), 403, "preloop_account_halted").await;
     }
     assert_eq!(gateway.provider.exchanges().len(), 2, "a refused call reaches nobody");
 }
@@ -98,7 +98,7 @@ async fn the_kill_switch_cuts_what_is_running() {
 
     let off = Instant::now();
     let rest = read_until(&mut open, |_| false).await;
-    assert!(String::from_utf8_lossy(&rest).contains("account_suspended"), "{}", String::from_utf8_lossy(&rest));
+    assert!(String::from_utf8_lossy(&rest).contains("preloop_account_halted"), "{}", String::from_utf8_lossy(&rest));
     let (end, at) = gateway.ended(&Family(Api::Chat).identifier(words)).await.end.unwrap();
     assert_eq!(end, End::Abandoned);
     assert!(at.saturating_duration_since(off) < Duration::from_secs(1));

@@ -16,16 +16,49 @@ pub struct User {
     pub id: Uuid,
     /// Their account.
     pub account_id: Uuid,
-    /// Unique in the account.
+    /// Unique in the instance.
     pub username: String,
     /// Where approval requests are sent.
     pub email: Option<String>,
+    /// Whether they proved that mail reaches them.
+    pub email_verified: bool,
     /// For people.
     pub full_name: Option<String>,
     /// Cannot sign in when false.
     pub is_active: bool,
+    /// Whether they look after the whole instance.
+    pub is_superuser: bool,
+    /// Where they come from: `local`, `oidc`, `github` or `scim`.
+    pub user_source: String,
+    /// When they last signed in.
+    pub last_login: Option<DateTime<Utc>>,
     /// When they joined.
     pub created_at: DateTime<Utc>,
+    /// When they last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AccountDetails {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is, for people.
+    pub organization_name: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Changes the account. What is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct ChangeAccount {
+    /// Whose it is, for people.
+    #[serde(skip_serializing_if = "Update::is_keep")]
+    #[schema(value_type = Option<String>)]
+    pub organization_name: Update<String>,
 }
 
 /// Changes one's own profile. What is absent stays.

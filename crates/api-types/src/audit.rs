@@ -22,6 +22,9 @@ pub struct AuditRecord {
     pub correlation_id: Option<Uuid>,
     /// The person.
     pub user_id: Option<Uuid>,
+    /// Who acted in that person's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonator_user_id: Option<Uuid>,
     /// The credential.
     pub api_key_id: Option<Uuid>,
     /// The managed agent.

@@ -7,8 +7,8 @@ use url::Url;
 use crate::{
     client::parse_url,
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, login, mcp, models, notifications, policy,
-        prices, serve, sessions, set_password, tools, usage,
+        approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications,
+        policy, prices, serve, sessions, set_password, teams, tools, usage, users,
     },
     output::{Format, Printer},
 };
@@ -95,7 +95,7 @@ pub(crate) enum Command {
     /// Runs of agents: what they did, and their end
     #[command(subcommand)]
     Sessions(sessions::Sessions),
-    /// What holds for all model traffic; the kill switch
+    /// What holds for all model traffic
     #[command(subcommand)]
     Gateway(gateway::Gateway),
     /// Requests that wait for a human, and those decided
@@ -107,6 +107,15 @@ pub(crate) enum Command {
     /// API keys of agents and people
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// People of the account: their roles, and invitations
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// People who are asked together and have roles together
+    #[command(subcommand)]
+    Teams(teams::TeamsCommand),
+    /// Halts agents at once, and lets them go on
+    #[command(subcommand)]
+    KillSwitch(kill_switch::KillSwitch),
     /// The journal of everything that was decided and done
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -197,6 +206,15 @@ mod tests {
             "sessions token codex run-1 --minutes 60",
             "gateway off",
             "gateway set --allow tag:cheap --unpriced warn",
+            "users list --json",
+            "users invite eve@example.org --role viewer --role analyst",
+            "users grant eve editor",
+            "users superuser ann --no-more --data-dir /srv/preloop",
+            "teams create finance --description Payments",
+            "teams add finance eve",
+            "teams grant finance executor",
+            "kill-switch activate tools gateway --reason leak",
+            "kill-switch deactivate gateway",
             "audit list --since 2h --kind call.intent",
             "audit verify export.jsonl",
             "doctor --url http://127.0.0.1:1 --token secret",

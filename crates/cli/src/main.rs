@@ -25,8 +25,8 @@ use preloop_types::text::printable;
 use crate::{
     cli::{Cli, Command},
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, login, mcp, models, notifications, policy,
-        prices, serve, sessions, set_password, tools, usage, version,
+        approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications,
+        policy, prices, serve, sessions, set_password, teams, tools, usage, users, version,
     },
     failure::Result,
 };
@@ -71,6 +71,9 @@ fn run(cli: Cli) -> Result {
             Command::Gateway(command) => gateway::run(command, &global).await,
             Command::Notifications(command) => notifications::run(command, &global).await,
             Command::Keys(command) => keys::run(command, &global).await,
+            Command::Users(command) => users::run(command, &global).await,
+            Command::Teams(command) => teams::run(command, &global).await,
+            Command::KillSwitch(command) => kill_switch::run(command, &global).await,
             Command::Audit(command) => audit::run(command, &global).await,
             Command::Doctor(command) => doctor::run(command, &global).await,
             Command::Version => version::run(&global).await,

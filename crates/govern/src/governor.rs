@@ -5,8 +5,8 @@ use std::{
 
 use preloop_store::{Event, LedgerLine, Store};
 use preloop_types::{
-    AccountId, Audience, CallId, Decision, DecisionSource, Entry, EntryKind, EventType, NanoUsd, Permission, Principal,
-    Timestamp, ToolCall, Verdict, WorkflowId, WriterId,
+    AccountId, Audience, CallId, Decision, DecisionSource, Entry, EntryKind, EventType, Halt, HaltScope, NanoUsd,
+    Permission, Principal, Timestamp, ToolCall, Verdict, WorkflowId, WriterId,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -166,8 +166,8 @@ impl Governor {
             Ok(snapshot) => snapshot,
             Err(error) => return Admission::Refused(unavailable(call.id, &error)),
         };
-        if let Some(why) = not_permitted(who, &call) {
-            return Admission::Refused(self.refuse(who, &call, RefusalKind::Denied, why).await);
+        if let Some(refused) = self.barred(who, &call, &snapshot).await {
+            return Admission::Refused(refused);
         }
         let decision = snapshot.decide(who, &call, self.now());
         match decision.verdict {
@@ -183,8 +183,8 @@ impl Governor {
             Ok(snapshot) => snapshot,
             Err(error) => return Admission::Refused(unavailable(call.id, &error)),
         };
-        if let Some(why) = not_permitted(who, &call) {
-            return Admission::Refused(self.refuse(who, &call, RefusalKind::Denied, why).await);
+        if let Some(refused) = self.barred(who, &call, &snapshot).await {
+            return Admission::Refused(refused);
         }
         let decision = snapshot.decide(who, &call, self.now());
         if decision.verdict == Verdict::Deny {
@@ -217,6 +217,16 @@ impl Governor {
         };
         let refusal = Refusal { call: call.id, kind, message: decision.reason.clone(), approval: None };
         self.record_refusal(who, call, refusal, Some((decision, policy))).await
+    }
+
+    /// What refuses a call before the policy is asked: the kill switch, and the caller's roles.
+    async fn barred(&self, who: &Principal, call: &ToolCall, snapshot: &Snapshot) -> Option<Refusal> {
+        let (kind, why) = match (snapshot.halted(HaltScope::Tools), not_permitted(who, call)) {
+            (Some(halt), _) => (RefusalKind::AccountHalted, halted(halt)),
+            (None, Some(why)) => (RefusalKind::Denied, why),
+            (None, None) => return None,
+        };
+        Some(self.refuse(who, call, kind, why).await)
     }
 
     /// Records that a call was refused before the policy was asked, and hands the refusal on.
@@ -368,6 +378,21 @@ impl Inner {
     pub(crate) fn executor(&self) -> Option<Arc<dyn Executor>> {
         self.executor.get().and_then(Weak::upgrade)
     }
+}
+
+/// What an agent is told that meets the kill switch.
+pub(crate) fn halted(halt: &Halt) -> String {
+    let what = match halt.scope {
+        HaltScope::Gateway => "Model calls",
+        HaltScope::Tools => "Tool calls",
+        HaltScope::Flows => "Flows",
+    };
+    let reason = halt.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    format!(
+        "{what} of this account were halted by `{}` at {}{reason}. This was not carried out. Stop, and do not look for \
+         another way; a person has to let agents go on",
+        halt.username, halt.at
+    )
 }
 
 /// Why the caller's roles do not allow a call whatever the policy says, if so.

@@ -50,6 +50,8 @@ pub enum RefusalKind {
     SessionEnded,
     /// A person ended the agent's run and blocked another.
     AgentSuspended,
+    /// The kill switch.
+    AccountHalted,
 }
 
 impl From<&SessionRefused> for RefusalKind {
@@ -81,6 +83,7 @@ impl RefusalKind {
             RefusalKind::RateLimited => "rate_limited",
             RefusalKind::SessionEnded => "session_ended",
             RefusalKind::AgentSuspended => "agent_suspended",
+            RefusalKind::AccountHalted => "preloop_account_halted",
         }
     }
 

@@ -15,8 +15,8 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput};
 use preloop_store::Store;
 use preloop_types::{
-    AccountId, Budget, Decision, EventType, Hash, Model, Permission, PriceOverride, Principal, ServerId, Team, TeamId,
-    Timestamp, ToolCall, ToolRef, User, UserId, WorkflowId,
+    AccountId, Budget, Decision, EventType, Halt, HaltScope, Hash, Model, Permission, PriceOverride, Principal,
+    ServerId, Team, TeamId, Timestamp, ToolCall, ToolRef, User, UserId, WorkflowId,
     config::{
         AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
         ToolConfig, Workflow,
@@ -65,6 +65,8 @@ pub struct Snapshot {
     pub model_settings: AccountModelSettings,
     /// What event webhooks are told of.
     pub tells: HashSet<EventType>,
+    /// What is halted.
+    pub halts: Vec<Halt>,
 }
 
 /// A tool with its server and the name the policy knows it by.
@@ -110,6 +112,11 @@ impl Snapshot {
             && self.ruleset.visible(who, &tool.reference)
     }
 
+    /// Who halted that, and when, if it is halted.
+    pub fn halted(&self, scope: HaltScope) -> Option<&Halt> {
+        self.halts.iter().find(|halt| halt.scope == scope)
+    }
+
     /// The server with this slug.
     pub fn server(&self, slug: &str) -> Option<&Arc<Server>> {
         self.servers.values().find(|server| server.slug == slug)
@@ -132,6 +139,7 @@ impl Snapshot {
         let model_settings = rows.model_settings().await?;
         let endpoints = rows.event_endpoints().await?;
         let tells = EventType::catalogue().filter(|event| endpoints.iter().any(|to| to.wants(*event))).collect();
+        let halts = rows.halts().await?;
         let of_models = (&models, &price_overrides, &budgets, &model_settings);
         let version = version(&servers, &tools, &(&configs, &workflows, &defaults, &governance, of_models));
         let ruleset = Ruleset::compile(&RulesetInput {
@@ -169,6 +177,7 @@ impl Snapshot {
             price_overrides,
             budgets: budgets.into_iter().map(Arc::new).collect(),
             model_settings,
+            halts,
             tells,
         })
     }

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use preloop_store::{NewOwner, Tx};
-use preloop_types::{AccountId, OneTimePurpose, Role, Subject, TeamId, User, UserId};
+use preloop_types::{AccountId, Hash, Invited, OneTimePurpose, Subject, User, UserId};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{
     Client, Error, Identity, Result,
@@ -28,21 +26,6 @@ pub struct NewPerson {
     pub password: SecretString,
     /// Display name.
     pub full_name: Option<String>,
-}
-
-/// What an invitation gives whoever accepts it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Invited {
-    /// The invitation's id, where its maker keeps account of it.
-    pub invitation: Uuid,
-    /// Who invites.
-    pub by: UserId,
-    /// Roles they get.
-    #[serde(default)]
-    pub roles: Vec<Role>,
-    /// Teams they join.
-    #[serde(default)]
-    pub teams: Vec<TeamId>,
 }
 
 /// An invitation that was not accepted yet.
@@ -119,14 +102,13 @@ impl Identity {
                     return Ok(None);
                 }
                 let now = tx.now();
+                let id = UserId::new(now);
+                if !tx.follow_invitation(invited.invitation, &Hash::of(&token), id).await? {
+                    return Ok(None);
+                }
                 let NewPerson { username, full_name, .. } = new;
                 // The invitation reached them by mail.
-                let user = User {
-                    email: Some(email),
-                    email_verified: true,
-                    full_name,
-                    ..User::new(UserId::new(now), username, now)
-                };
+                let user = User { email: Some(email), email_verified: true, full_name, ..User::new(id, username, now) };
                 tx.insert_user(&user).await?;
                 tx.set_password_hash(user.id, &hash).await?;
                 for role in invited.roles {
@@ -146,6 +128,12 @@ impl Identity {
         let user = joined.await.map_err(taken)?.ok_or(Error::InvalidToken)?;
         self.attempts().befriend(person(&user.username), network(client.address), self.store().now());
         Ok((account, user))
+    }
+
+    /// The hash that is kept of a person's first password, if it is one.
+    pub async fn new_password(&self, username: &str, password: &SecretString) -> Result<String> {
+        password::check("password", password, username)?;
+        self.passwords().hash(password).await
     }
 
     /// Checks what somebody says of themselves; with the hash of their password.

@@ -30,6 +30,8 @@ pub(crate) enum Access {
     PushRelay,
     /// People whose roles allow this.
     Permission(Permission),
+    /// Whoever looks after the instance, themselves.
+    Superuser,
 }
 
 impl Access {
@@ -41,12 +43,14 @@ impl Access {
             Access::InPerson => ("x-access", "in_person"),
             Access::PushRelay => ("x-access", "push_relay"),
             Access::Permission(permission) => ("x-permission", permission.name()),
+            Access::Superuser => ("x-access", "superuser"),
         }
     }
 
     /// The one place where it is decided whether a caller gets in.
-    fn check(self, who: &Principal) -> Result<(), ApiError> {
+    async fn check(self, who: &Principal, app: &App) -> Result<(), ApiError> {
         let forbidden = |detail: String| Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+        let lacks = |name: &str| forbidden(format!("Insufficient permissions. Required: {name}"));
         match self {
             Access::Anyone => Ok(()),
             Access::PushRelay if who.has_scope(Scope::PushProxy) => Ok(()),
@@ -54,14 +58,19 @@ impl Access {
             // An agent's credential may hold `view_tools` towards MCP; the REST API shows rules and
             // approvals, which are its keepers' business.
             Access::Permission(permission) if (who.is_person() || who.is_device()) && who.may(permission) => Ok(()),
-            Access::Permission(permission) => {
-                forbidden(format!("Insufficient permissions. Required: {}", permission.name()))
-            }
+            Access::Permission(permission) => lacks(permission.name()),
             _ if !who.is_person() => forbidden("Only people may do this: this is an agent's credential".to_owned()),
             Access::Person => Ok(()),
             Access::InPerson if who.impersonator.is_none() => Ok(()),
             Access::InPerson => {
                 forbidden("This is for the person alone: it cannot be done in somebody else's place".to_owned())
+            }
+            Access::Superuser => {
+                let user = app.store().account(who.account).user(who.user).await?;
+                match user {
+                    Some(user) if user.is_superuser && who.impersonator.is_none() => Ok(()),
+                    _ => lacks("superuser"),
+                }
             }
         }
     }
@@ -95,7 +104,9 @@ needs! {
     ViewAiModels CreateAiModels EditAiModels DeleteAiModels
     ViewCost ManageBudgets
     ViewRuntimeSessions ManageRuntimeSessions ExecuteTools
-    ManageAccount ManageIdentity
+    ManageAccount ManageIdentity ManageKillSwitch
+    ViewUsers InviteUsers ManageUsers AssignRoles
+    ViewTeams CreateTeams EditTeams DeleteTeams ManageTeams
 }
 
 macro_rules! lets_in {
@@ -118,6 +129,8 @@ lets_in! {
     InPerson
     /// Lets in instances whose push relay this is.
     PushRelay
+    /// Lets in whoever looks after the instance.
+    Superuser
 }
 
 /// A caller whom `P` lets in. A protected endpoint takes one as its first argument;
@@ -148,7 +161,7 @@ impl<P: Needs> FromRequestParts<App> for Caller<P> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let who = identify(parts, app).await?;
-        P::ACCESS.check(&who)?;
+        P::ACCESS.check(&who, app).await?;
         Ok(Self { who, app: app.clone(), needs: PhantomData })
     }
 }

@@ -126,6 +126,24 @@ impl<T> Listed<T> {
     }
 }
 
+/// One page of a list whose answer says how long it is.
+pub(crate) struct Slice<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) total: u64,
+    pub(crate) skip: u64,
+    pub(crate) limit: u64,
+}
+
+impl<T> Slice<T> {
+    /// The page of `all` that was asked for: of a hundred, when it does not say.
+    pub(crate) fn of(all: Vec<T>, page: &Page) -> Result<Self, ApiError> {
+        let limit = limit(page.limit, 100, 1_000)?;
+        let (total, skip) = (all.len() as u64, page.skip.unwrap_or(0));
+        let items = all.into_iter().skip(skip as usize).take(limit as usize).collect();
+        Ok(Self { items, total, skip: skip.into(), limit: limit.into() })
+    }
+}
+
 impl<T: Serialize> IntoResponse for Listed<T> {
     fn into_response(self) -> Response {
         let total = HeaderValue::from(self.total);

@@ -20,6 +20,7 @@ mod openapi;
 mod options;
 mod page;
 mod serve;
+mod superuser;
 mod throttle;
 
 pub use app::{App, Welcome};
@@ -31,3 +32,4 @@ pub use preloop_identity::{PasswordCost, sso::known as known_providers};
 pub use preloop_notify::{ChatSettings, MattermostSettings, PushProxySettings, SlackSettings, SmtpSettings, SmtpTls};
 pub use preloop_telemetry::{OtlpError, OtlpOptions};
 pub use serve::{Server, serve};
+pub use superuser::set_superuser;

@@ -1,19 +1,20 @@
 use std::collections::{BTreeMap, HashMap};
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Hash, IdentityProvider,
-    KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId,
-    Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider,
+    InvitationId, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId,
+    SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall, DecidedPlace,
-    Delegation, Device, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, KeyRow, OAuthCode, Passkey,
-    PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, Review, RuntimeSession, Sealer, SecretOwner,
-    SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow, UsageSums,
+    AccountInfo, Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall,
+    DecidedPlace, Delegation, Device, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, Invitation, KeyRow,
+    Membership, OAuthCode, Passkey, PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, Review,
+    RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow,
+    UsageSums,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,
@@ -102,6 +103,10 @@ reads! {
     defaults() -> Defaults;
     /// Rules and switches of agents and keys.
     subject_governance() -> Vec<(SubjectRef, SubjectGovernance)>;
+    /// What people know of the account.
+    info() -> AccountInfo;
+    /// What is halted, by scope.
+    halts() -> Vec<Halt>;
     /// What holds for all model traffic of the account.
     model_settings() -> AccountModelSettings;
     /// Every model, by alias.
@@ -156,8 +161,14 @@ reads! {
     teams() -> Vec<Team>;
     /// One team with its members.
     team(id: TeamId) -> Option<Team>;
+    /// Who is in a team since when, in that order.
+    team_members(id: TeamId) -> Vec<Membership>;
     /// The roles a team gives its members.
     team_roles(id: TeamId) -> Vec<GrantedRole>;
+    /// Invitations, newest first.
+    invitations() -> Vec<Invitation>;
+    /// One invitation.
+    invitation(id: InvitationId) -> Option<Invitation>;
     /// The account's identity providers, by name.
     identity_providers() -> Vec<IdentityProvider>;
     /// One identity provider.

@@ -59,7 +59,13 @@ impl Store {
         let account = AccountId::new(self.now());
         self.write(account, move |tx| {
             Box::pin(async move {
-                if tx.is_first_account().await? { tx.make_account(owner).await.map(Some) } else { Ok(None) }
+                if !tx.is_first_account().await? {
+                    return Ok(None);
+                }
+                let made = tx.make_account(owner).await?;
+                // Whoever the instance was made for looks after it.
+                tx.set_superuser(made.user, true).await?;
+                Ok(Some(made))
             })
         })
         .await

@@ -6,6 +6,7 @@
 //! `preloop-types`; what only the store knows (approvals, deliveries, records) is defined here.
 
 mod account;
+mod account_info;
 mod api_keys;
 pub mod approvals;
 mod background;
@@ -22,7 +23,9 @@ mod event_webhooks;
 mod events;
 mod factors;
 mod grants;
+mod halts;
 mod identity_providers;
+mod invitations;
 mod journal;
 mod keys;
 mod ledger;
@@ -54,6 +57,7 @@ mod users;
 mod workflows;
 
 pub use account::{AccountStore, View};
+pub use account_info::AccountInfo;
 pub use api_keys::{FoundKey, KeyRow};
 pub use approvals::{
     Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus, Ballot, Claim, Edit, Excluded, Execution, ExecutionState,
@@ -71,6 +75,7 @@ pub use events::Event;
 pub use factors::{Passkey, Totp};
 pub use grants::{Grant, Refreshed};
 pub use identity_providers::CLIENT_SECRET;
+pub use invitations::{Invitation, InvitationState};
 pub use journal::{
     DecidedCall, DecidedPlace, ExportOptions, JournalStats, Order, Receipt, Record, RecordCursor, RecordFilter,
 };
@@ -90,6 +95,7 @@ pub use runtime_sessions::{NewSession, Opened, RuntimeSession, SessionFilter};
 pub use seal::Sealer;
 pub use secrets::SecretOwner;
 pub use store::{Store, StoreOptions};
+pub use teams::Membership;
 pub use tools::{Finding, ToolVersion};
 pub use tx::Tx;
 pub use users::GrantedRole;

@@ -18,7 +18,7 @@ row! {
 
 row! {
     struct ModelSettingsRow {
-        model_traffic: bool, allowed_models: String, on_unpriced: String, capture: String,
+        allowed_models: String, on_unpriced: String, capture: String,
         session_idle_minutes: i64, guardrails: String,
     }
 }
@@ -51,7 +51,6 @@ impl View<'_> {
         let row = fetch_optional!(self.conn, ModelSettingsRow, sql, account)?;
         let Some(row) = row else { return Ok(AccountModelSettings::default()) };
         Ok(AccountModelSettings {
-            model_traffic: row.model_traffic,
             allowed_models: from_json(&row.allowed_models)?,
             on_unpriced: word(OnUnpriced::parse, &row.on_unpriced)?,
             capture: word(Capture::parse, &row.capture)?,
@@ -106,16 +105,15 @@ impl Tx<'_> {
         self.config_changed();
         let account = self.account().0;
         let sql = "INSERT INTO account_models \
-                   (account_id, model_traffic, allowed_models, on_unpriced, capture, session_idle_minutes, \
-                   guardrails) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (account_id) DO UPDATE SET \
-                   model_traffic = excluded.model_traffic, allowed_models = excluded.allowed_models, \
+                   (account_id, allowed_models, on_unpriced, capture, session_idle_minutes, guardrails) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id) DO UPDATE SET \
+                   allowed_models = excluded.allowed_models, \
                    on_unpriced = excluded.on_unpriced, capture = excluded.capture, \
                    session_idle_minutes = excluded.session_idle_minutes, guardrails = excluded.guardrails";
         execute!(
             self.conn,
             sql,
             account,
-            settings.model_traffic,
             json(&settings.allowed_models)?,
             settings.on_unpriced.as_str(),
             settings.capture.as_str(),

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use preloop_types::{Role, Team, TeamId, UserId};
+use preloop_types::{Role, Team, TeamId, Timestamp, UserId};
 use uuid::Uuid;
 
 use crate::{
@@ -11,6 +11,17 @@ use crate::{
 
 row! {
     struct TeamRow { id: Uuid, name: String, description: Option<String>, created_at: i64, updated_at: i64 }
+}
+
+/// Somebody in a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// Who.
+    pub user: UserId,
+    /// Who put them there.
+    pub added_by: Option<UserId>,
+    /// When.
+    pub added_at: Timestamp,
 }
 
 impl View<'_> {
@@ -38,6 +49,20 @@ impl View<'_> {
     /// One team with its members.
     pub async fn team(&mut self, id: TeamId) -> Result<Option<Team>> {
         Ok(self.teams().await?.into_iter().find(|team| team.id == id))
+    }
+
+    /// Who is in a team since when, in that order.
+    pub async fn team_members(&mut self, id: TeamId) -> Result<Vec<Membership>> {
+        let account = self.account().0;
+        let sql = "SELECT user_id, added_by, added_at FROM team_members WHERE account_id = $1 AND team_id = $2 \
+                   ORDER BY added_at, user_id";
+        let rows = fetch_all!(self.conn, (Uuid, Option<Uuid>, i64), sql, account, id.0)?;
+        let member = |(user, by, added): (Uuid, Option<Uuid>, i64)| Membership {
+            user: UserId(user),
+            added_by: by.map(UserId),
+            added_at: at(added),
+        };
+        Ok(rows.into_iter().map(member).collect())
     }
 
     /// The roles a team gives its members.

@@ -1,9 +1,9 @@
-use preloop_types::{Permission, PermissionSet, Role, Timestamp, User, UserId, UserSource};
+use preloop_types::{AccountId, Permission, PermissionSet, Role, Timestamp, User, UserId, UserSource};
 use uuid::Uuid;
 
 use crate::{
-    Result, Tx, View,
-    db::{at, execute, fetch_all, fetch_optional, found, micros, row, word},
+    Result, Store, Tx, View,
+    db::{at, execute, fetch_all, fetch_optional, found, micros, row, unsigned, word},
 };
 
 row! {
@@ -55,6 +55,16 @@ impl RoleRow {
             granted_by: self.granted_by.map(UserId),
             granted_at: at(self.granted_at),
         })
+    }
+}
+
+impl Store {
+    /// The account of a person. Unscoped: for whoever looks after the instance.
+    pub async fn account_of(&self, id: UserId) -> Result<Option<AccountId>> {
+        let mut reader = self.reader().await?;
+        let mut conn = reader.conn();
+        let sql = "SELECT account_id FROM users WHERE id = $1";
+        Ok(fetch_optional!(conn, (Uuid,), sql, id.0)?.map(|(account,)| AccountId(account)))
     }
 }
 
@@ -162,6 +172,14 @@ impl Tx<'_> {
         )?)
     }
 
+    /// Says whether a person looks after the whole instance.
+    pub async fn set_superuser(&mut self, id: UserId, is_superuser: bool) -> Result<()> {
+        self.keys_changed();
+        let (account, now) = (self.account().0, self.now().micros());
+        let sql = "UPDATE users SET is_superuser = $3, updated_at = $4 WHERE account_id = $1 AND id = $2";
+        found(execute!(self.conn, sql, account, id.0, is_superuser, now)?)
+    }
+
     /// Notes that a person signed in.
     pub async fn signed_in(&mut self, id: UserId) -> Result<()> {
         let (account, now) = (self.account().0, self.now().micros());
@@ -177,6 +195,20 @@ impl Tx<'_> {
         let sql = "INSERT INTO user_roles (account_id, user_id, role, granted_by, granted_at) \
                    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
         Ok(execute!(self.conn, sql, account, id.0, role.as_str(), by.map(|by| by.0), now)? > 0)
+    }
+
+    /// How many active people are owners, by a role of their own or of a team. Who asks next, on any node,
+    /// sees what this work did.
+    pub async fn active_owners(&mut self) -> Result<u64> {
+        let account = self.account().0;
+        execute!(self.conn, "UPDATE accounts SET owner_id = owner_id WHERE id = $1", account)?;
+        let sql = "SELECT COUNT(*) FROM users u WHERE u.account_id = $1 AND u.is_active AND ( \
+                   EXISTS (SELECT 1 FROM user_roles r WHERE r.account_id = u.account_id AND r.user_id = u.id \
+                   AND r.role = 'owner') OR EXISTS (SELECT 1 FROM team_members m JOIN team_roles r \
+                   ON r.account_id = m.account_id AND r.team_id = m.team_id WHERE m.account_id = u.account_id \
+                   AND m.user_id = u.id AND r.role = 'owner'))";
+        let count = fetch_optional!(self.conn, (i64,), sql, account)?;
+        unsigned(count.map_or(0, |(count,)| count))
     }
 
     /// Takes a role from a person; false if they do not have it.

@@ -539,8 +539,6 @@ pub struct WebhookChannel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AccountModelSettings {
-    /// Whether agents may call models at all: the kill switch, off when false.
-    pub model_traffic: bool,
     /// The only models anybody may use; any when empty.
     pub allowed_models: Vec<ModelPattern>,
     /// What becomes of a call without a known price where a hard budget counts dollars.
@@ -556,7 +554,6 @@ pub struct AccountModelSettings {
 impl Default for AccountModelSettings {
     fn default() -> Self {
         Self {
-            model_traffic: true,
             allowed_models: Vec::new(),
             on_unpriced: OnUnpriced::Deny,
             capture: Capture::Off,

@@ -150,4 +150,10 @@ kinds! {
     SignInFailed = "auth.sign_in_failed"
     /// How a person proves who they are changed: password, address, second factor.
     SignInChanged = "auth.changed"
+    /// Agents were halted or let go on, or somebody wanted it again.
+    KillSwitch = "kill_switch.changed"
+    /// Somebody began to act in a person's place.
+    ImpersonationStarted = "user.impersonate"
+    /// They stopped.
+    ImpersonationStopped = "user.impersonate.stop"
 }

@@ -58,6 +58,8 @@ ids! {
     GrantId
     /// A passkey.
     PasskeyId
+    /// An invitation to join an account.
+    InvitationId
     /// An API key.
     KeyId
     /// A managed agent.

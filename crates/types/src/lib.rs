@@ -16,6 +16,7 @@ mod decision;
 mod entry;
 mod event_type;
 mod guardrail;
+mod halt;
 mod hash;
 mod id;
 mod identity_provider;
@@ -42,11 +43,12 @@ pub use decision::{Decision, DecisionSource, RuleRef, Shadow, Verdict};
 pub use entry::{Entry, EntryKind, Subject};
 pub use event_type::EventType;
 pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Guardrails, OnTimeout};
+pub use halt::{Halt, HaltScope};
 pub use hash::Hash;
 pub use id::{
     AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DelegationId, DeviceId, EndpointId, GrantId,
-    IdError, KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId, StandingGrantId, TeamId,
-    ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    IdError, InvitationId, KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId,
+    StandingGrantId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
 pub use identity_provider::{GroupMapping, IdentityProvider, ProviderKind};
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};
@@ -54,7 +56,7 @@ pub use model_call::{CostBound, CostSource, ModelCall, ModelOutcome, ModelStatus
 pub use model_pattern::ModelPattern;
 pub use money::{Exposure, MoneyError, NanoUsd, PerMillion, Rates, Tier, Tokens};
 pub use permission::{Permission, PermissionSet};
-pub use person::{OneTimePurpose, Team, User, UserSource};
+pub use person::{Invited, OneTimePurpose, Team, User, UserSource};
 pub use price::{PriceOverride, PriceSource};
 pub use principal::{Agent, CredentialKind, Principal, Scope};
 pub use reviewer::{ReviewFallback, Reviewer};

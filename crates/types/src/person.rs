@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{TeamId, Timestamp, UserId};
+use crate::{InvitationId, Role, TeamId, Timestamp, UserId};
 
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,21 @@ words! {
         /// Provisioned by a directory.
         Scim = "scim",
     }
+}
+
+/// What an invitation gives whoever follows its link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invited {
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// Who invites.
+    pub by: UserId,
+    /// Roles they get.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// Teams they join.
+    #[serde(default)]
+    pub teams: Vec<TeamId>,
 }
 
 /// Some people.

@@ -24,7 +24,7 @@ pub(crate) enum Gateway {
     Status,
     /// Let agents call models
     On,
-    /// The kill switch: refuse every model call from now on
+    /// Press the kill switch for model calls: refuse each from now on
     Off,
     /// Change what holds for all model traffic; what is not named stays
     Set(Set),

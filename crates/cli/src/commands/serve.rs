@@ -175,7 +175,7 @@ pub(crate) async fn run(command: &Serve, global: &Global) -> Result {
 impl Serve {
     fn options(&self, data: &DataDir) -> Result<ServerOptions> {
         let production = self.environment == Environment::Production;
-        let key = data.instance_key(secret("SECRET_KEY").as_ref(), production)?;
+        let key = data.instance_key(instance_secret().as_ref(), production)?;
         let writer = data.writer(SystemClock.now())?;
         let database = self.database_url.clone().unwrap_or_else(|| data.sqlite_url());
         Ok(ServerOptions {
@@ -273,6 +273,11 @@ impl Smtp {
             tls: self.tls.parse().map_err(|error: String| Failure::usage(error))?,
         }))
     }
+}
+
+/// The instance's key, where it is not kept in the data directory.
+pub(crate) fn instance_secret() -> Option<SecretString> {
+    secret("SECRET_KEY")
 }
 
 /// A secret of the environment; an empty one is none.

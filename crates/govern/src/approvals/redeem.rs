@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use preloop_store::{Approval, ApprovalStatus, Claim, Event, ExecutionState};
 use preloop_types::{
-    AccountId, ApprovalId, CallOutcome, Decision, Entry, EntryKind, OutcomeStatus, Principal, ToolCall, Verdict,
+    AccountId, ApprovalId, CallOutcome, Decision, Entry, EntryKind, HaltScope, OutcomeStatus, Principal, ToolCall,
+    Verdict,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use super::Approvals;
 use crate::{
     Governor, Permit, Refusal, RefusalKind, Result, Snapshot,
-    governor::not_permitted,
+    governor::{halted, not_permitted},
     permit::{Claimed, Granted},
     records,
 };
@@ -67,7 +68,7 @@ impl Approvals<'_> {
         let decision = snapshot.decide(who, &call, self.governor.now());
         let stale = not_permitted(who, &call).or_else(|| stale(&snapshot, approval, who, &decision));
         if let Some(message) = stale {
-            return self.give_up(approval, who, &call, message).await;
+            return self.give_up(approval, who, &call, (RefusalKind::ApprovalStale, message)).await;
         }
         let options = self.governor.inner().options().clone();
         let (account, id, version) = (approval.account, approval.id, snapshot.version);
@@ -78,16 +79,28 @@ impl Approvals<'_> {
             .store()
             .write(account, move |tx| {
                 Box::pin(async move {
+                    // Read here, not from memory: what was halted a moment ago, on any node, does not run.
+                    let halts = tx.halts().await?;
+                    if let Some(halt) = halts.into_iter().find(|halt| halt.scope == HaltScope::Tools) {
+                        return Ok(Err(halt));
+                    }
                     let claim = tx.claim_approval(id, options.writer, lease_until).await?;
                     if matches!(claim, Claim::Claimed(_)) {
                         let intent = EntryKind::CallIntent;
                         tx.record(records::decided(intent, &principal, &recorded, &decision, version, Some(id)));
                         tx.emit(Event::ApprovalChanged { account, id });
                     }
-                    Ok(claim)
+                    Ok(Ok(claim))
                 })
             })
             .await?;
+        let claim = match claim {
+            Ok(claim) => claim,
+            Err(halt) => {
+                let why = (RefusalKind::AccountHalted, halted(&halt));
+                return self.give_up(approval, who, &call, why).await;
+            }
+        };
         Ok(match claim {
             Claim::Claimed(claimed) => Redeemed::Granted(Permit::new(Granted {
                 governor: self.governor.clone(),
@@ -109,9 +122,9 @@ impl Approvals<'_> {
         approval: &Approval,
         who: &Principal,
         call: &ToolCall,
-        message: String,
+        (kind, message): (RefusalKind, String),
     ) -> Result<Redeemed> {
-        let refusal = Refusal { call: call.id, kind: RefusalKind::ApprovalStale, message, approval: Some(approval.id) };
+        let refusal = Refusal { call: call.id, kind, message, approval: Some(approval.id) };
         let record = records::refused(who, call, &refusal, None);
         let (account, id, writer) = (approval.account, approval.id, self.governor.inner().options().writer);
         let stored =

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use preloop_store::{Approval, ApprovalStatus, Event, ExecutionState, Voter};
-use preloop_types::{AccountId, ApprovalId, Entry, EntryKind, Principal, Subject, UserId};
+use preloop_types::{AccountId, ApprovalId, Entry, EntryKind, HaltScope, Principal, Subject, UserId};
 use serde::Serialize;
 
 use super::{
@@ -22,9 +22,13 @@ impl Approvals<'_> {
     /// once.
     pub(crate) async fn sweep(&self) -> Result<()> {
         for account in self.governor.store().due_approvals(self.governor.now()).await? {
-            self.escalate(account).await?;
-            self.expire(account).await?;
-            self.remind(account).await?;
+            // While tools are halted, deadlines stand still: nothing that is decided could have an effect.
+            let halts = self.governor.store().account(account).halts().await?;
+            if halts.iter().all(|halt| halt.scope != HaltScope::Tools) {
+                self.escalate(account).await?;
+                self.expire(account).await?;
+                self.remind(account).await?;
+            }
             self.abandon(account).await?;
         }
         Ok(())

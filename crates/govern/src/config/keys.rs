@@ -57,8 +57,13 @@ pub struct MintedKey {
 impl MintedKey {
     /// A fresh secret.
     pub fn new() -> Self {
+        Self::with_prefix(PREFIX)
+    }
+
+    /// A fresh secret that begins otherwise.
+    pub(super) fn with_prefix(prefix: &str) -> Self {
         let bytes: [u8; 32] = rand::random();
-        Self::preset(SecretString::from(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
+        Self::preset(SecretString::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
     /// A secret chosen elsewhere.

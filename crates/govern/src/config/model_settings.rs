@@ -13,8 +13,6 @@ use super::{
 /// What to change about an account's model traffic.
 #[derive(Debug, Clone, Default)]
 pub struct ModelSettingsChange {
-    /// Whether agents may call models at all.
-    pub model_traffic: Option<bool>,
     /// The only models anybody may use; any when empty.
     pub allowed_models: Option<Vec<String>>,
     /// What becomes of a call without a known price where a hard budget counts dollars.
@@ -28,7 +26,7 @@ pub struct ModelSettingsChange {
 }
 
 impl Config {
-    /// Changes what holds for all model traffic, the kill switch included.
+    /// Changes what holds for all model traffic.
     pub async fn update_model_settings(
         &self,
         who: &Principal,
@@ -39,7 +37,6 @@ impl Config {
             Box::pin(async move {
                 let old = tx.model_settings().await?;
                 let mut new = old.clone();
-                new.model_traffic = change.model_traffic.unwrap_or(new.model_traffic);
                 if let Some(models) = change.allowed_models {
                     new.allowed_models = models.into_iter().map(ModelPattern).collect();
                     limits::model_patterns("allowed_models", &new.allowed_models)?;

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Instant};
 
 use preloop_store::LedgerLine;
-use preloop_types::{CallId, Model, ModelCall, Principal, SessionId};
+use preloop_types::{CallId, HaltScope, Model, ModelCall, Principal, SessionId};
 use serde_json::json;
 
 use super::{ModelAdmission, ModelPermit, ModelRefusal, ModelRefusalKind, Refused, Stops, permit::Granted, records};
-use crate::{Error, Governor, Snapshot, sessions::Stop};
+use crate::{Error, Governor, Snapshot, governor::halted, sessions::Stop};
 
 /// A request that never became a [`ModelCall`], as far as it is known.
 #[derive(Debug, Clone)]
@@ -80,11 +80,8 @@ impl Governor {
     async fn grant_model(&self, who: &Arc<Principal>, call: ModelCall) -> Result<ModelPermit, Refused> {
         let traffic = self.inner().traffic.stop_of(who.account);
         let snapshot = self.snapshot(who.account).await.map_err(|error| unavailable(&error))?;
-        if !snapshot.model_settings.model_traffic {
-            return Err(Refused::new(
-                ModelRefusalKind::AccountSuspended,
-                "model traffic of this account is switched off; an administrator can switch it on again".to_owned(),
-            ));
+        if let Some(halt) = snapshot.halted(HaltScope::Gateway) {
+            return Err(Refused::new(ModelRefusalKind::AccountHalted, halted(halt)));
         }
         let session = match call.session {
             None => Stop::default(),

@@ -86,8 +86,8 @@ refusal_kinds! {
     SessionEnded = "session_ended", "denied";
     /// The agent may not begin another run.
     AgentSuspended = "agent_suspended", "denied";
-    /// The account's model traffic is switched off.
-    AccountSuspended = "account_suspended", "denied";
+    /// The kill switch.
+    AccountHalted = "preloop_account_halted", "kill_switch";
     /// A guardrail says no.
     ContentBlocked = "content_blocked", "guardrail_blocked";
     /// The body cannot be read.

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration, time::Instant};
 
 use dashmap::DashMap;
-use preloop_types::{AccountId, CallId};
+use preloop_types::{AccountId, CallId, HaltScope};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Governor, sessions::Stop};
@@ -13,7 +13,7 @@ use crate::{Governor, sessions::Stop};
 pub enum Halt {
     /// A person ended its session.
     SessionEnded,
-    /// A person switched off the account's model traffic.
+    /// A person pressed the account's kill switch for model calls.
     TrafficOff,
 }
 
@@ -22,7 +22,7 @@ impl Halt {
     pub const fn code(self) -> &'static str {
         match self {
             Halt::SessionEnded => "session_ended",
-            Halt::TrafficOff => "account_suspended",
+            Halt::TrafficOff => "preloop_account_halted",
         }
     }
 
@@ -30,7 +30,7 @@ impl Halt {
     pub const fn reason(self) -> &'static str {
         match self {
             Halt::SessionEnded => "this call was stopped: its session was ended by a person",
-            Halt::TrafficOff => "this call was stopped: model traffic of this account was switched off by a person",
+            Halt::TrafficOff => "this call was stopped: model calls of this account were halted by a person",
         }
     }
 }
@@ -91,7 +91,7 @@ impl Governor {
         let governor = self.clone();
         tokio::spawn(async move {
             match governor.snapshot(account).await {
-                Ok(snapshot) if !snapshot.model_settings.model_traffic => governor.inner().traffic.cut(account),
+                Ok(snapshot) if snapshot.halted(HaltScope::Gateway).is_some() => governor.inner().traffic.cut(account),
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "whether model traffic is switched off cannot be read"),
             }

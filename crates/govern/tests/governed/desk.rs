@@ -6,8 +6,9 @@ use preloop_govern::{Governor, ModelAdmission, ModelPermit, ModelRefusal, Sessio
 use preloop_store::{Record, RecordFilter, Store, testing::TestStore};
 use preloop_types::{
     AccountId, Agent, AgentId, Budget, BudgetAlerts, BudgetId, BudgetSubject, BudgetUnit, CallId, CostBound,
-    CostSource, EntryKind, Exposure, Hash, Model, ModelCall, ModelId, ModelOutcome, ModelSettings, ModelStatus,
-    NanoUsd, Period, Principal, Scope, SessionId, Timestamp, Tokens, UsageSource, config::AccountModelSettings,
+    CostSource, EntryKind, Exposure, Halt, HaltScope, Hash, Model, ModelCall, ModelId, ModelOutcome, ModelSettings,
+    ModelStatus, NanoUsd, Period, Principal, Scope, SessionId, Timestamp, Tokens, UsageSource,
+    config::AccountModelSettings,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -104,6 +105,23 @@ impl Desk {
         let put =
             self.store.write(self.account, move |tx| Box::pin(async move { tx.put_model_settings(&settings).await }));
         put.await.unwrap();
+        self.settled_down().await;
+    }
+
+    /// Somebody presses the kill switch.
+    pub(crate) async fn halt(&self, scope: HaltScope) {
+        let halt = Halt { scope, by: self.agent.user, username: "ann".to_owned(), at: self.store.now(), reason: None };
+        let pressed =
+            self.store.write(self.account, move |tx| Box::pin(async move { tx.insert_halt(&halt).await.map(drop) }));
+        pressed.await.unwrap();
+        self.settled_down().await;
+    }
+
+    /// Somebody lets agents go on.
+    pub(crate) async fn resume(&self, scope: HaltScope) {
+        let resumed =
+            self.store.write(self.account, move |tx| Box::pin(async move { tx.delete_halt(scope).await.map(drop) }));
+        resumed.await.unwrap();
         self.settled_down().await;
     }
 

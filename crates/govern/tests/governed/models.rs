@@ -3,7 +3,7 @@
 use preloop_govern::{Halt, ModelRefusalKind};
 use preloop_store::{UsageBy, UsageFilter, each_store};
 use preloop_types::{
-    BudgetUnit, CostBound, EntryKind, ModelOutcome, ModelPattern, ModelStatus, NanoUsd,
+    BudgetUnit, CostBound, EntryKind, HaltScope, ModelOutcome, ModelPattern, ModelStatus, NanoUsd,
     config::{AccountModelSettings, OnUnpriced},
 };
 use serde_json::Value;
@@ -57,13 +57,14 @@ each_store! {
 
     async fn the_kill_switch_stops_all_model_calls(store) {
         let desk = Desk::new(store).await;
-        desk.settings(AccountModelSettings { model_traffic: false, ..AccountModelSettings::default() }).await;
+        desk.halt(HaltScope::Gateway).await;
 
         let refusal = desk.refused(desk.call(CENT)).await;
 
-        assert_eq!(refusal.kind, ModelRefusalKind::AccountSuspended);
+        assert_eq!(refusal.kind, ModelRefusalKind::AccountHalted);
+        assert!(refusal.message.contains("halted by `ann`"), "{}", refusal.message);
         assert_eq!(desk.records(refusal.call).await[0].kind, EntryKind::ModelRefused);
-        desk.settings(AccountModelSettings::default()).await;
+        desk.resume(HaltScope::Gateway).await;
         desk.granted(desk.call(CENT)).await.settle(cost(1));
     }
 
@@ -113,12 +114,12 @@ each_store! {
         desk.settings(AccountModelSettings { session_idle_minutes: 7, ..AccountModelSettings::default() }).await;
         assert!(!running.is_halted(), "another setting changed");
 
-        desk.settings(AccountModelSettings { model_traffic: false, ..AccountModelSettings::default() }).await;
+        desk.halt(HaltScope::Gateway).await;
 
         let halt = tokio::time::timeout(std::time::Duration::from_secs(5), running.halted()).await.unwrap();
         assert_eq!(halt, Halt::TrafficOff);
         running.settle(cost(1));
-        desk.settings(AccountModelSettings::default()).await;
+        desk.resume(HaltScope::Gateway).await;
         let next = desk.granted(desk.call(CENT)).await;
         assert!(!next.is_halted());
         next.settle(cost(1));

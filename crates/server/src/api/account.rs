@@ -1,14 +1,18 @@
 //! `/api/v1/auth/users/me`, `/api/v1/account/defaults` and `/api/v1/account/model-settings`
 
-use preloop_api_types::account::{Defaults, ModelSettings, UpdateDefaults, UpdateModelSettings, UpdateUser, User};
+use http::StatusCode;
+use preloop_api_types::account::{
+    AccountDetails, ChangeAccount, Defaults, ModelSettings, UpdateDefaults, UpdateModelSettings, UpdateUser, User,
+};
 use preloop_govern::config::{DefaultsChange, ModelSettingsChange, UserChange};
-use preloop_types::{AccountId, WorkflowId, config};
+use preloop_store::AccountInfo;
+use preloop_types::{self as types, AccountId, Halt, HaltScope, Permission, WorkflowId, config};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::shape;
 use crate::{
     App,
-    caller::{Anyone, Caller, InPerson, ManageAccount, ManageTools, ViewAiModels, ViewTools},
+    caller::{Anyone, Caller, InPerson, ManageAccount, ManageTools, Person, ViewAiModels, ViewTools},
     error::{ApiError, ApiResult},
     extract::Json,
     openapi::guarded,
@@ -19,6 +23,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(get_me))
         .routes(guarded!(update_me))
         .route("/api/v1/users/me", axum::routing::get(get_me))
+        .routes(guarded!(get_details))
+        .routes(guarded!(change_details))
         .routes(guarded!(get_defaults))
         .routes(guarded!(update_defaults))
         .routes(guarded!(get_model_settings))
@@ -40,6 +46,22 @@ async fn update_me(caller: Caller<InPerson>, Json(body): Json<UpdateUser>) -> Ap
     let change = UserChange { full_name: body.full_name.patch(), email: body.email.patch() };
     let user = caller.config().update_me(caller.who(), change).await?;
     Ok(axum::Json(user_shown(caller.who().account, user)))
+}
+
+/// The account.
+#[utoipa::path(get, path = "/api/v1/account/details", tag = "account",
+    responses((status = 200, body = AccountDetails)))]
+async fn get_details(caller: Caller<Person>) -> ApiResult<AccountDetails> {
+    let account = caller.who().account;
+    Ok(axum::Json(details_shown(account, caller.store().account(account).info().await?)))
+}
+
+/// Changes the account.
+#[utoipa::path(patch, path = "/api/v1/account/details", tag = "account",
+    responses((status = 200, body = AccountDetails)))]
+async fn change_details(caller: Caller<ManageAccount>, Json(body): Json<ChangeAccount>) -> ApiResult<AccountDetails> {
+    let details = caller.config().rename_account(caller.who(), body.organization_name.patch()).await?;
+    Ok(axum::Json(details_shown(caller.who().account, details)))
 }
 
 /// What happens to tools nothing else speaks about.
@@ -65,11 +87,12 @@ async fn update_defaults(caller: Caller<ManageTools>, Json(body): Json<UpdateDef
 #[utoipa::path(get, path = "/api/v1/account/model-settings", tag = "account",
     responses((status = 200, body = ModelSettings)))]
 async fn get_model_settings(caller: Caller<ViewAiModels>) -> ApiResult<ModelSettings> {
-    let settings = caller.store().account(caller.who().account).model_settings().await?;
-    Ok(axum::Json(model_settings_shown(settings)))
+    let rows = caller.store().account(caller.who().account);
+    Ok(axum::Json(model_settings_shown(rows.model_settings().await?, &rows.halts().await?)))
 }
 
-/// Changes what holds for all model traffic; `{"model_traffic": false}` is the kill switch.
+/// Changes what holds for all model traffic. `{"model_traffic": false}` presses the kill switch for it, and
+/// needs `manage_kill_switch` like that.
 #[utoipa::path(put, path = "/api/v1/account/model-settings", tag = "account",
     responses((status = 200, body = ModelSettings)))]
 async fn update_model_settings(
@@ -80,21 +103,30 @@ async fn update_model_settings(
         preloop_gateway::guard::check(guardrails)
             .map_err(|why| ApiError::field("body", "guardrails", why, "value_error"))?;
     }
+    let who = caller.who();
+    if body.model_traffic.is_some() && !who.may(Permission::ManageKillSwitch) {
+        let detail = "Insufficient permissions. Required: manage_kill_switch";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+    }
     let change = ModelSettingsChange {
-        model_traffic: body.model_traffic,
         allowed_models: body.allowed_models,
         on_unpriced: body.on_unpriced,
         capture: body.capture,
         session_idle_minutes: body.session_idle_minutes,
         guardrails: body.guardrails,
     };
-    let settings = caller.config().update_model_settings(caller.who(), change).await?;
-    Ok(axum::Json(model_settings_shown(settings)))
+    let settings = caller.config().update_model_settings(who, change).await?;
+    let halts = match body.model_traffic {
+        Some(true) => caller.config().resume(who, vec![HaltScope::Gateway], None).await?,
+        Some(false) => caller.config().halt(who, vec![HaltScope::Gateway], None).await?,
+        None => caller.store().account(who.account).halts().await?,
+    };
+    Ok(axum::Json(model_settings_shown(settings, &halts)))
 }
 
-fn model_settings_shown(settings: config::AccountModelSettings) -> ModelSettings {
+fn model_settings_shown(settings: config::AccountModelSettings, halts: &[Halt]) -> ModelSettings {
     ModelSettings {
-        model_traffic: settings.model_traffic,
+        model_traffic: halts.iter().all(|halt| halt.scope != HaltScope::Gateway),
         allowed_models: settings.allowed_models.into_iter().map(|pattern| pattern.0).collect(),
         on_unpriced: settings.on_unpriced,
         capture: settings.capture,
@@ -103,15 +135,29 @@ fn model_settings_shown(settings: config::AccountModelSettings) -> ModelSettings
     }
 }
 
-fn user_shown(account: AccountId, user: preloop_types::User) -> User {
+pub(super) fn user_shown(account: AccountId, user: types::User) -> User {
     User {
         id: user.id.0,
         account_id: account.0,
         username: user.username,
         email: user.email,
+        email_verified: user.email_verified,
         full_name: user.full_name,
         is_active: user.is_active,
+        is_superuser: user.is_superuser,
+        user_source: user.source.as_str().to_owned(),
+        last_login: shape::at_opt(user.last_login_at),
         created_at: shape::at(user.created_at),
+        updated_at: shape::at(user.updated_at),
+    }
+}
+
+fn details_shown(account: AccountId, details: AccountInfo) -> AccountDetails {
+    AccountDetails {
+        id: account.0,
+        organization_name: details.organization_name,
+        created_at: shape::at(details.created_at),
+        updated_at: shape::at(details.updated_at),
     }
 }
 

@@ -160,6 +160,7 @@ fn shown(record: &Record) -> AuditRecord {
         action: record.kind.as_str().to_owned(),
         correlation_id: record.call.map(|call| call.0),
         user_id: subject.user.map(|user| user.0),
+        impersonator_user_id: subject.impersonator.map(|user| user.0),
         api_key_id: subject.key.map(|key| key.0),
         managed_agent_id: subject.agent.map(|agent| agent.0),
         runtime_session_id: subject.session.map(|session| session.0),

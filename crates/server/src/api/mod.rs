@@ -17,6 +17,9 @@ mod event_webhooks;
 mod factors;
 mod governance;
 mod identity_providers;
+mod impersonation;
+mod invitations;
+mod kill_switch;
 mod mcp_oauth;
 mod mcp_servers;
 mod notification_preferences;
@@ -28,9 +31,11 @@ mod runtime_sessions;
 mod sessions;
 mod shape;
 mod system;
+mod teams;
 mod tool_configurations;
 mod tools;
 mod usage;
+mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -69,5 +74,10 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(sessions::router())
         .merge(factors::router())
         .merge(passkeys::router())
+        .merge(kill_switch::router())
+        .merge(users::router())
+        .merge(teams::router())
+        .merge(invitations::router())
+        .merge(impersonation::router())
         .merge(system::router())
 }

@@ -156,7 +156,9 @@ async fn the_kill_switch_is_recorded() {
     assert_eq!((&off["model_traffic"], &off["capture"]), (&json!(false), &usual["capture"]));
     let log = app.owner.get("/api/v1/audit-logs?action=config.changed").await.ok();
     assert_eq!(log[0]["details"]["config_type"], "model_settings");
-    assert_eq!(log[0]["details"]["new"]["model_traffic"], false);
+    assert_eq!(log[0]["details"]["new"]["allowed_models"], json!(["tag:cheap"]));
+    let log = app.owner.get("/api/v1/audit-logs?action=kill_switch.changed").await.ok();
+    assert_eq!((&log[0]["details"]["scope"], &log[0]["details"]["changed"]), (&json!("gateway"), &json!(true)));
     app.owner.put(SETTINGS, json!({"allowed_models": [""]})).await.fails(422);
     let rule = |pattern: &str| json!({"guardrails": {"rules": [{"name": "x", "detect": [{"pattern": pattern}], "action": "deny"}]}});
     assert_eq!(app.owner.put(SETTINGS, rule("ACME-[0-9]{4}")).await.ok()["guardrails"]["rules"][0]["name"], "x");

@@ -61,11 +61,13 @@ impl Tx<'_> {
     }
 
     /// Takes the row's lock if people may still decide; who comes next sees what this work did. What can be
-    /// escalated is not over with its first window.
+    /// escalated is not over with its first window, and while tools are halted deadlines stand still.
     async fn lock_pending(&mut self, id: ApprovalId) -> Result<Option<Approval>> {
         let (account, now) = (self.account().0, self.now().micros());
         let sql = "UPDATE approvals SET status = 'pending' WHERE account_id = $1 AND id = $2 AND status = 'pending' \
-                   AND (expires_at > $3 OR (escalated_at IS NULL AND escalate_to <> '[]')) RETURNING *";
+                   AND (expires_at > $3 OR (escalated_at IS NULL AND escalate_to <> '[]') OR EXISTS ( \
+                   SELECT 1 FROM halts h WHERE h.account_id = approvals.account_id AND h.scope = 'tools' \
+                   AND approvals.expires_at > h.halted_at)) RETURNING *";
         let row = fetch_optional!(self.conn, ApprovalRow, sql, account, id.0, now)?;
         self.read_approval(row).await
     }

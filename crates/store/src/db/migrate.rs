@@ -14,6 +14,7 @@ macro_rules! migrations {
             3 "0003_ledger",
             4 "0004_people",
             10 "0010_sign_in",
+            20 "0020_roles",
             30 "0030_oauth",
             40 "0040_identity_providers",
             50 "0050_approvals",

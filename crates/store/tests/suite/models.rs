@@ -116,13 +116,11 @@ each_store! {
         assert!(matches!(refused, Err(Error::NotFound)));
     }
 
-    async fn model_traffic_is_on_until_someone_switches_it_off(store) {
+    async fn settings_of_models_are_the_defaults_until_someone_changes_them(store) {
         let account = store.owner("ann").await.account;
         let view = store.account(account);
         assert_eq!(view.model_settings().await.unwrap(), AccountModelSettings::default());
-        assert!(view.model_settings().await.unwrap().model_traffic);
         let settings = AccountModelSettings {
-            model_traffic: false,
             allowed_models: vec![ModelPattern("tag:cheap".to_owned())],
             on_unpriced: OnUnpriced::Warn,
             capture: Capture::Full,
