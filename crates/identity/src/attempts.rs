@@ -124,7 +124,9 @@ impl Attempts {
     pub(crate) fn forgive(&self, attempt: Attempt) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.remove(&Key::Pair(attempt.guessed, attempt.person, attempt.network));
-        for key in [Key::Network(attempt.guessed, attempt.network), Key::Person(attempt.guessed, attempt.person)] {
+        // Only what was counted: strangers' attempts are not forgiven by the person's own.
+        let familiar = attempt.familiar || counts.contains_key(&Key::Friend(attempt.person, attempt.network));
+        for (key, _) in attempt.keys(familiar).into_iter().flatten() {
             if let Some(count) = counts.get_mut(&key) {
                 count.attempts = count.attempts.saturating_sub(1);
             }

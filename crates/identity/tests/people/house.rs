@@ -91,6 +91,11 @@ impl House {
     /// The texts of the mails that wait.
     pub(crate) async fn mails(&self) -> Vec<String> {
         let waiting = self.store.claim_deliveries("email", self.store.now(), 100).await.unwrap();
+        for id in waiting.iter().map(|mail| mail.id) {
+            let sent = self.store.write(self.account, move |tx| Box::pin(async move { tx.finish_delivery(id).await }));
+            // Mails of another account are left as they are.
+            let _ = sent.await;
+        }
         waiting.into_iter().map(|mail| String::from_utf8(mail.payload).unwrap()).collect()
     }
 

@@ -87,10 +87,7 @@ each_store! {
         assert!(matches!(refused(house.identity.password_link(&before).await), Error::InvalidToken));
         house.store.clock().advance(Duration::from_hours(1));
         house.identity.forgot_password("ann@example.org").await.unwrap();
-        let mails = house.mails().await;
-        // The one from before, whose delivery nobody confirmed.
-        assert_eq!(mails.len(), 1);
-        assert_eq!(token_in(&mails[0]), before);
+        assert!(house.mails().await.is_empty());
     }
 
     async fn the_operators_link_works_once_and_the_next_ends_it(store) {
