@@ -8,7 +8,7 @@ use preloop_e2e::{App, Clients, node, python_and_node};
 use serde_json::{Value, json};
 
 /// Tools that Preloop offers besides the servers' own.
-const BUILT_IN: [&str; 2] = ["get_approval_status", "request_approval"];
+const BUILT_IN: [&str; 3] = ["get_approval_status", "request_approval", "ask_user"];
 
 /// What a real server is asked to do.
 struct Subject {

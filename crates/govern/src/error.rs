@@ -12,6 +12,9 @@ pub enum Error {
     /// The input is wrong; says what and how to mend it.
     #[error("{0}")]
     Invalid(String),
+    /// An answer does not fit its form; says where and why.
+    #[error("the answer does not fit the form: {}", said(.0))]
+    Form(Vec<crate::FieldProblem>),
     /// The state does not allow it (any more).
     #[error("{0}")]
     Conflict(String),
@@ -27,6 +30,14 @@ impl From<StoreError> for Error {
             error => Error::Store(error.to_string()),
         }
     }
+}
+
+fn said(problems: &[crate::FieldProblem]) -> String {
+    let said = |problem: &crate::FieldProblem| match problem.path.as_str() {
+        "" => problem.message.clone(),
+        path => format!("`{path}` {}", problem.message),
+    };
+    problems.iter().map(said).collect::<Vec<_>>().join("; ")
 }
 
 /// A result of this crate.

@@ -19,7 +19,7 @@ use crate::{
     limits::Limits,
     model::{Traffic, Unwritten},
     permit::Granted,
-    records,
+    records::{self, Basis},
     sessions::Runs,
     snapshot::Snapshots,
 };
@@ -69,6 +69,17 @@ pub enum Admission {
     Held(Box<Held>),
     /// No.
     Refused(Refusal),
+}
+
+/// What an agent wants people to be asked.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// Whom.
+    pub workflow: WorkflowId,
+    /// What, in one sentence.
+    pub reason: String,
+    /// How long they have; as long as the workflow says when absent.
+    pub window: Option<Duration>,
 }
 
 impl Governor {
@@ -173,12 +184,18 @@ impl Governor {
         match decision.verdict {
             Verdict::Allow => self.grant(who, call, &decision, &snapshot).await,
             Verdict::Deny => Admission::Refused(self.deny(who, &call, &decision, snapshot.version).await),
-            Verdict::Ask(workflow) => self.approvals().hold(who, call, &decision, &snapshot, workflow).await,
+            Verdict::Ask(workflow) => {
+                let approvals = self.approvals();
+                if let Some(admission) = approvals.on_standing_grant(who, &call, &decision, &snapshot, workflow).await {
+                    return admission;
+                }
+                approvals.hold(who, call, &decision, &snapshot, (workflow, None)).await
+            }
         }
     }
 
     /// Puts a call before a human whatever the rules allow; what they deny stays denied.
-    pub async fn ask(&self, who: &Arc<Principal>, call: ToolCall, workflow: WorkflowId, reason: String) -> Admission {
+    pub async fn ask(&self, who: &Arc<Principal>, call: ToolCall, asking: Asking) -> Admission {
         let snapshot = match self.snapshot(who.account).await {
             Ok(snapshot) => snapshot,
             Err(error) => return Admission::Refused(unavailable(call.id, &error)),
@@ -190,13 +207,14 @@ impl Governor {
         if decision.verdict == Verdict::Deny {
             return Admission::Refused(self.deny(who, &call, &decision, snapshot.version).await);
         }
+        let Asking { workflow, reason, window } = asking;
         let asked = Decision { verdict: Verdict::Ask(workflow), reason, ..decision };
-        self.approvals().hold(who, call, &asked, &snapshot, workflow).await
+        self.approvals().hold(who, call, &asked, &snapshot, (workflow, window)).await
     }
 
     async fn grant(&self, who: &Arc<Principal>, call: ToolCall, decision: &Decision, snapshot: &Snapshot) -> Admission {
         let server = call.tool.server_id.and_then(|id| snapshot.servers.get(&id).cloned());
-        let intent = records::decided(EntryKind::CallIntent, who, &call, decision, snapshot.version, None);
+        let intent = records::decided(EntryKind::CallIntent, who, &call, decision, snapshot.version, Basis::Policy);
         if let Err(error) = self.store().append(intent).await {
             return Admission::Refused(unavailable(call.id, &error.into()));
         }
@@ -206,6 +224,7 @@ impl Governor {
             call,
             server,
             claim: None,
+            answer: None,
             started: Instant::now(),
         }))
     }

@@ -25,9 +25,12 @@ mod refusal;
 mod sessions;
 mod snapshot;
 
-pub use approvals::{Approvals, Decider, Held, Redeemed, StoredResult, Vote, Waited, request_line};
+pub use approvals::{
+    ASK_USER, Allow, Answer, Approvals, Change, Decider, Enquiry, FieldProblem, Held, Item, NewDelegation,
+    NewStandingGrant, REQUEST_APPROVAL, Redeemed, StoredResult, Vote, Waited, request_line,
+};
 pub use error::{Error, Result};
-pub use governor::{Admission, Governor, GovernorOptions};
+pub use governor::{Admission, Asking, Governor, GovernorOptions};
 pub use identify::IdentifyError;
 pub use model::{Halt, ModelAdmission, ModelAttempt, ModelPermit, ModelRefusal, ModelRefusalKind};
 pub use notice::{Alert, ApprovalNotice, Message, Notice, Occasion, Recipient};

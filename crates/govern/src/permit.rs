@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use preloop_types::{ApprovalId, CallOutcome, OutcomeStatus, Principal, ToolCall, config::Server};
 
+use serde_json::Value;
+
 use crate::{Governor, Result, records};
 
 /// One call that may be carried out, once. Only this crate makes one, and only after the intent is
@@ -19,6 +21,8 @@ pub(crate) struct Granted {
     pub(crate) call: ToolCall,
     pub(crate) server: Option<Arc<Server>>,
     pub(crate) claim: Option<Claimed>,
+    /// What a person answered, of a request that is a question.
+    pub(crate) answer: Option<Value>,
     pub(crate) started: Instant,
 }
 
@@ -42,6 +46,16 @@ impl Permit {
     /// Where it goes; `None` for a built-in tool.
     pub fn server(&self) -> Option<&Arc<Server>> {
         self.granted().server.as_ref()
+    }
+
+    /// What a person answered, where an agent asked.
+    pub fn answer(&self) -> Option<&Value> {
+        self.granted().answer.as_ref()
+    }
+
+    /// The request that was approved, where people were asked.
+    pub fn request(&self) -> Option<ApprovalId> {
+        self.granted().claim.map(|claim| claim.request)
     }
 
     /// On whose behalf.

@@ -5,7 +5,7 @@
 
 use preloop_types::{
     ApprovalId, CallOutcome, Decision, DecisionSource, Entry, EntryKind, Hash, OutcomeStatus, Principal, RuleRef,
-    Shadow, Subject, ToolCall,
+    Shadow, StandingGrantId, Subject, ToolCall,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -52,6 +52,19 @@ struct Intent<'a> {
     shadows: &'a [Shadow],
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<ApprovalId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standing_grant: Option<StandingGrantId>,
+}
+
+/// On what a call rests, besides the policy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Basis {
+    /// Nothing else.
+    Policy,
+    /// People were asked.
+    Approval(ApprovalId),
+    /// An approver allowed it ahead.
+    Standing(StandingGrantId),
 }
 
 /// A decided call that is about to be carried out, or that a human is asked about.
@@ -61,8 +74,13 @@ pub(crate) fn decided(
     call: &ToolCall,
     decision: &Decision,
     policy: u64,
-    approval: Option<ApprovalId>,
+    basis: Basis,
 ) -> Entry {
+    let (approval, standing_grant) = match basis {
+        Basis::Policy => (None, None),
+        Basis::Approval(id) => (Some(id), None),
+        Basis::Standing(id) => (None, Some(id)),
+    };
     let body = Intent {
         tool: ToolFacts::of(call),
         key: &who.key_name,
@@ -73,6 +91,7 @@ pub(crate) fn decided(
         policy,
         shadows: &decision.shadows,
         approval,
+        standing_grant,
     };
     entry(kind, who, call, &body, Some(payload(call)))
 }

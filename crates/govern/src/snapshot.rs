@@ -12,7 +12,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use preloop_policy::{Facts, Ruleset, RulesetInput};
+use preloop_policy::{Facts, Ruleset, RulesetInput, StandingRules};
 use preloop_store::Store;
 use preloop_types::{
     AccountId, Budget, Decision, EventType, Halt, HaltScope, Hash, Model, Permission, PriceOverride, Principal,
@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub teams: HashMap<TeamId, Team>,
     /// Who wrote which rule, and the rules of which agent or key.
     pub rule_authors: HashMap<Uuid, UserId>,
+    /// Leaves to make calls again without asking.
+    pub standing: StandingRules,
     /// What narrows agents and keys.
     pub governance: HashMap<SubjectRef, SubjectGovernance>,
     /// Models, by alias; disabled ones too.
@@ -133,6 +135,7 @@ impl Snapshot {
         let users = rows.users().await?;
         let teams = rows.teams().await?;
         let rule_authors = rows.rule_authors().await?;
+        let standing = rows.standing_grants(Some(store.now())).await?;
         let models = rows.models().await?;
         let price_overrides = rows.price_overrides().await?;
         let budgets = rows.budgets().await?;
@@ -172,6 +175,7 @@ impl Snapshot {
             users: users.into_iter().map(|user| (user.id, user)).collect(),
             teams: teams.into_iter().map(|team| (team.id, team)).collect(),
             rule_authors,
+            standing: StandingRules::compile(standing),
             governance: governance.into_iter().collect(),
             models: models.into_iter().map(Arc::new).collect(),
             price_overrides,

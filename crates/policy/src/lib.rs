@@ -27,8 +27,10 @@ pub mod plan;
 pub mod replay;
 mod ruleset;
 mod sandbox;
+mod standing;
 mod suggest;
 
 pub use condition::infer_language;
 pub use ruleset::{Facts, RuleProblem, Ruleset, RulesetInput};
 pub use sandbox::{Asks, Sandbox};
+pub use standing::StandingRules;

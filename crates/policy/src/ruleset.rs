@@ -118,7 +118,7 @@ pub(crate) struct Workflows {
 /// Built-in tools that ask people or answer what people decided. They act on nothing, and an
 /// agent that may call any tool needs them, so a server allow list and `unknown_tools` do not
 /// concern them.
-const ASKING_TOOLS: [&str; 2] = ["request_approval", "get_approval_status"];
+const ASKING_TOOLS: [&str; 3] = ["request_approval", "ask_user", "get_approval_status"];
 
 /// Why a credential that is bound to some tools may not call another.
 pub(crate) const NOT_AVAILABLE: &str = "the tool is not available to this credential";

@@ -211,6 +211,14 @@ impl From<preloop_govern::Error> for ApiError {
             Error::NotFound(what) => Self::not_found(&what),
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
             Error::Invalid(detail) => Self::field("body", "", detail, "value_error"),
+            Error::Form(problems) => {
+                let errors: Vec<_> = problems
+                    .iter()
+                    .map(|problem| serde_json::json!({"path": problem.path, "message": problem.message}))
+                    .collect();
+                let detail = serde_json::json!({"message": "The answer does not fit the form", "errors": errors});
+                Self::object(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
             Error::Conflict(detail) => Self::bad_request(detail),
             Error::Store(detail) => {
                 tracing::error!(%detail, "the store failed");

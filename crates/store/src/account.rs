@@ -1,9 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider,
-    InvitationId, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId,
-    SessionId, Team, TeamId, Timestamp, ToolConfigId, ToolId, User, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider, InvitationId, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, StandingGrant, StandingGrantId, Team, TeamId, Timestamp, ToolConfigId, ToolId, ToolRef, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
@@ -205,6 +203,12 @@ reads! {
     delegations(now: Timestamp) -> Vec<Delegation>;
     /// One delegation, over or not.
     delegation(id: DelegationId) -> Option<Delegation>;
+    /// Standing grants, oldest first: those that are not over at `live_at`, or all.
+    standing_grants(live_at: Option<Timestamp>) -> Vec<StandingGrant>;
+    /// One standing grant, over or not.
+    standing_grant(id: StandingGrantId) -> Option<StandingGrant>;
+    /// The call of this tool that was approved last.
+    last_approved(tool: ToolRef) -> Option<Approval>;
     /// One request for a human decision.
     approval(id: ApprovalId) -> Option<Approval>;
     /// Requests, newest first.

@@ -46,6 +46,7 @@ mod seal;
 mod secrets;
 mod servers;
 mod settings;
+mod standing_grants;
 mod store;
 mod teams;
 #[cfg(any(test, feature = "testing"))]

@@ -31,6 +31,7 @@ mod principal;
 pub mod redact;
 mod reviewer;
 mod role;
+mod standing;
 pub mod text;
 mod time;
 
@@ -61,4 +62,5 @@ pub use price::{PriceOverride, PriceSource};
 pub use principal::{Agent, CredentialKind, Principal, Scope};
 pub use reviewer::{ReviewFallback, Reviewer};
 pub use role::Role;
+pub use standing::{Amount, GrantedArguments, SpendLimit, StandingGrant};
 pub use time::Timestamp;

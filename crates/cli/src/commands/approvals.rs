@@ -177,7 +177,7 @@ async fn page(client: &Client, id: Uuid) -> Result<String> {
 
 async fn vote(client: &Client, printer: Printer, decide: &Decide, verb: &str) -> Result {
     let id = decide.which.find(client).await?;
-    let body = Vote { approved: None, comment: decide.comment.clone() };
+    let body = Vote { comment: decide.comment.clone(), ..Vote::default() };
     let request: ApprovalRequest = client.post(&format!("{REQUESTS}/{id}/{verb}"), &body).await?;
     let done = match request.status.as_str() {
         "pending" => format!(

@@ -5,17 +5,21 @@ use preloop_types::{
     ApprovalId, Decision, DecisionSource, EntryKind, Hash, Principal, RuleRef, Timestamp, ToolCall, WorkflowId,
     canonical_json,
     config::{RawJson, Workflow},
-    redact::redact,
 };
 use serde::Serialize;
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, value::to_raw_value};
 
 use super::{
     Approvals,
     announce::{About, Story, announce, channels, clean},
     electorate::Electorate,
+    shown::Shown,
 };
-use crate::{Admission, Governor, Occasion, RefusalKind, Result, Snapshot, governor::unavailable, records};
+use crate::{
+    Admission, Governor, Occasion, RefusalKind, Result, Snapshot,
+    governor::unavailable,
+    records::{self, Basis},
+};
 
 /// A call that waits for a human.
 pub struct Held {
@@ -33,6 +37,7 @@ pub struct Held {
 
 /// What a human is to be asked.
 struct Asked<'a> {
+    window: Option<Duration>,
     electorate: Electorate,
     call: &'a ToolCall,
     decision: &'a Decision,
@@ -48,7 +53,7 @@ impl Approvals<'_> {
         call: ToolCall,
         decision: &Decision,
         snapshot: &Snapshot,
-        workflow: WorkflowId,
+        (workflow, window): (WorkflowId, Option<Duration>),
     ) -> Admission {
         let Some(workflow) = snapshot.workflows.get(&workflow) else {
             let message = format!(
@@ -75,7 +80,8 @@ impl Approvals<'_> {
             );
             return Admission::Refused(self.governor.refuse(who, &call, RefusalKind::Misconfigured, message).await);
         }
-        match self.put(who, Asked { electorate, call: &call, decision, snapshot, workflow }, arguments).await {
+        let asked = Asked { call: &call, decision, snapshot, workflow, electorate, window };
+        match self.put(who, asked, arguments).await {
             Ok(held) => Admission::Held(Box::new(held)),
             Err(error) => Admission::Refused(unavailable(call.id, &error)),
         }
@@ -83,7 +89,12 @@ impl Approvals<'_> {
 
     /// The row, its record, its tokens and its notices, in one transaction.
     async fn put(&self, who: &Arc<Principal>, asked: Asked<'_>, arguments: Hash) -> Result<Held> {
-        let request = Request::new(self.governor, who, &asked, arguments);
+        let last = match asked.call.tool.server_id {
+            Some(_) => self.governor.store().account(who.account).last_approved(asked.call.tool.clone()).await?,
+            None => None,
+        };
+        let shown = Shown::of(asked.call, &asked.decision.reason, last.as_ref(), &[]);
+        let request = Request::new(self.governor, who, &asked, arguments, shown);
         let people = &request.new.approvers;
         let agent = request.new.requester.agent;
         let about = About { account: who.account, agent, workflow: asked.workflow };
@@ -101,7 +112,7 @@ impl Approvals<'_> {
             asked.call,
             asked.decision,
             asked.snapshot.version,
-            Some(request.new.id),
+            Basis::Approval(request.new.id),
         );
         let (account, new, reason) = (who.account, request.new, asked.decision.reason.clone());
         let joined = self
@@ -158,11 +169,9 @@ struct RuleContext<'a> {
 }
 
 impl Request {
-    fn new(governor: &Governor, who: &Principal, asked: &Asked<'_>, args_hash: Hash) -> Self {
-        let Asked { call, decision, snapshot, workflow, electorate } = asked;
+    fn new(governor: &Governor, who: &Principal, asked: &Asked<'_>, args_hash: Hash, shown: Shown) -> Self {
+        let Asked { call, decision, snapshot, workflow, electorate, window } = asked;
         let now = governor.now();
-        let mut shown = serde_json::from_str(call.arguments.get()).unwrap_or(Value::Null);
-        redact(&mut shown);
         let context = RuleContext { source: decision.source, reason: &decision.reason, rule: decision.rule.as_ref() };
         let new = NewApproval {
             id: ApprovalId::new(now),
@@ -186,14 +195,14 @@ impl Request {
             escalate_to: electorate.escalate_to.clone(),
             require_reason: workflow.require_reason,
             async_mode: workflow.async_approval,
-            window: Duration::from_secs(u64::from(workflow.timeout_seconds)),
+            window: window.unwrap_or(Duration::from_secs(u64::from(workflow.timeout_seconds))),
             execute_within: governor.inner().options().approved_ttl,
             policy_version: snapshot.version.to_string(),
             rule_context: RawJson(to_raw_value(&context).unwrap_or_default()),
-            shown_hash: Some(shown_hash(call, &shown, &decision.reason)),
-            preview: None,
+            shown_hash: Some(shown.hash),
+            preview: shown.preview,
         };
-        Self { new, requested_at: now, shown }
+        Self { new, requested_at: now, shown: shown.arguments }
     }
 
     fn story(&self, who: &Principal, asked: &Asked<'_>) -> Story {
@@ -211,18 +220,6 @@ impl Request {
             occasion: Occasion::Requested,
         }
     }
-}
-
-/// Hash of what approvers are shown, so that the record says what they decided on.
-fn shown_hash(call: &ToolCall, arguments: &Value, reason: &str) -> Hash {
-    let shown = json!({
-        "server": &*call.tool.server,
-        "tool": &*call.tool.exposed,
-        "arguments": arguments,
-        "justification": call.justification,
-        "reason": reason,
-    });
-    Hash::of(shown.to_string())
 }
 
 /// Who asks, in one line.

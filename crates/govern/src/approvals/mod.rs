@@ -8,18 +8,26 @@
 //! - [`electorate`]: who decides, and who may not.
 //! - [`hold`]: a call becomes a request, or joins the one that is open for the same call.
 //! - [`announce`]: people are told.
-//! - [`vote`]: people decide.
+//! - [`vote`]: people decide; [`edit`]: they change the call first; [`question`]: they answer.
+//! - [`standing`]: they allow the same again; [`delegation`]: somebody decides in their place.
+//! - [`hand_over`]: other people decide.
 //! - [`review`]: a model looks first, where the workflow says so.
 //! - [`redeem`]: an approved request becomes a `Permit`, at most once.
 //! - [`wait`]: whoever waits is woken.
 //! - [`sweep`]: deadlines, lost claims, approved calls nobody waits for.
 
 mod announce;
+mod delegation;
+mod edit;
 mod electorate;
+mod hand_over;
 mod hold;
 mod link;
+mod question;
 mod redeem;
 mod review;
+mod shown;
+mod standing;
 mod sweep;
 mod vote;
 mod wait;
@@ -27,8 +35,12 @@ mod wait;
 use preloop_store::{Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus};
 use preloop_types::{AccountId, ApprovalId, UserId};
 
+pub use delegation::NewDelegation;
 pub use hold::{Held, request_line};
+pub use question::{ASK_USER, Answer, Enquiry, FieldProblem, Item, REQUEST_APPROVAL};
 pub use redeem::{Redeemed, StoredResult};
+pub use shown::Change;
+pub use standing::{Allow, NewStandingGrant};
 pub use vote::{Decider, Vote};
 pub use wait::Waited;
 pub(crate) use wait::Waiters;

@@ -10,12 +10,16 @@ use preloop_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Approvals;
+use super::{
+    Approvals,
+    edit::refuses,
+    shown::{call_as_asked, call_to_run},
+};
 use crate::{
     Governor, Permit, Refusal, RefusalKind, Result, Snapshot,
     governor::{halted, not_permitted},
     permit::{Claimed, Granted},
-    records,
+    records::{self, Basis},
 };
 
 /// What became of a request.
@@ -64,8 +68,15 @@ impl Approvals<'_> {
 
     async fn claim(&self, who: &Arc<Principal>, approval: &Approval) -> Result<Redeemed> {
         let snapshot = self.governor.snapshot(approval.account).await?;
-        let call = call_of(approval)?;
-        let decision = snapshot.decide(who, &call, self.governor.now());
+        let (call, now) = (call_to_run(approval)?, self.governor.now());
+        let decision = snapshot.decide(who, &call, now);
+        if approval.edit.is_some() {
+            let asked = snapshot.decide(who, &call_as_asked(approval)?, now);
+            if let Some(why) = refuses(asked.verdict, decision.verdict) {
+                let message = format!("With the arguments as the approver changed them {why}: {}", decision.reason);
+                return self.give_up(approval, who, &call, message).await;
+            }
+        }
         let stale = not_permitted(who, &call).or_else(|| stale(&snapshot, approval, who, &decision));
         if let Some(message) = stale {
             return self.give_up(approval, who, &call, (RefusalKind::ApprovalStale, message)).await;
@@ -87,7 +98,14 @@ impl Approvals<'_> {
                     let claim = tx.claim_approval(id, options.writer, lease_until).await?;
                     if matches!(claim, Claim::Claimed(_)) {
                         let intent = EntryKind::CallIntent;
-                        tx.record(records::decided(intent, &principal, &recorded, &decision, version, Some(id)));
+                        tx.record(records::decided(
+                            intent,
+                            &principal,
+                            &recorded,
+                            &decision,
+                            version,
+                            Basis::Approval(id),
+                        ));
                         tx.emit(Event::ApprovalChanged { account, id });
                     }
                     Ok(Ok(claim))
@@ -107,6 +125,7 @@ impl Approvals<'_> {
                 who: who.clone(),
                 server: call.tool.server_id.and_then(|id| snapshot.servers.get(&id).cloned()),
                 call,
+                answer: claimed.answer()?.and_then(|raw| serde_json::from_str(raw.get()).ok()),
                 claim: Some(Claimed { request: claimed.id, attempt: claimed.execution.attempt }),
                 started: Instant::now(),
             })),
@@ -160,17 +179,6 @@ impl StoredResult {
         // Strings and already valid JSON always serialise.
         serde_json::to_vec(self).unwrap_or_default()
     }
-}
-
-/// The call exactly as it was approved.
-fn call_of(approval: &Approval) -> Result<ToolCall> {
-    Ok(ToolCall {
-        id: approval.call,
-        tool: approval.tool.clone(),
-        arguments: Arc::from(approval.arguments()?),
-        justification: approval.justification.clone(),
-        client: approval.requester.client.as_deref().map(Into::into),
-    })
 }
 
 fn finished(approval: &Approval) -> Redeemed {

@@ -87,7 +87,7 @@ impl Approvals<'_> {
     }
 
     /// What `people` are told of a request that is open already.
-    async fn notices_for(
+    pub(super) async fn notices_for(
         &self,
         approval: &Approval,
         people: &[UserId],
@@ -164,7 +164,7 @@ impl Approvals<'_> {
     }
 
     /// The principal as it is now: a revoked key's approved calls do not run.
-    async fn requester(&self, approval: &Approval) -> Result<Option<Arc<Principal>>> {
+    pub(super) async fn requester(&self, approval: &Approval) -> Result<Option<Arc<Principal>>> {
         let rows = self.governor.store().account(approval.account);
         let found = rows.credential(approval.requester.key).await?;
         Ok(found.and_then(|found| active(found, self.governor.now()).ok()).map(Arc::new))

@@ -1,8 +1,15 @@
 use preloop_store::{Approval, ApprovalStatus, Ballot, Event, Tx, VoteOutcome, Voter};
-use preloop_types::{AccountId, ApprovalId, EntryKind, Hash, Permission, Principal, Subject, UserId};
+use preloop_types::{AccountId, ApprovalId, EntryKind, Hash, Permission, Principal, StandingGrant, Subject, UserId};
 use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 
-use super::{Approvals, electorate::Seat};
+use super::{
+    Allow, Answer, Approvals, Change, Enquiry,
+    edit::{self, Edited},
+    electorate::Seat,
+    question::Answerer,
+    standing,
+};
 use crate::{Error, Result, records};
 
 /// One person's decision.
@@ -14,6 +21,12 @@ pub struct Vote {
     pub comment: Option<String>,
     /// Hash of what they saw: the vote does not count if the request is something else by now.
     pub shown: Option<Hash>,
+    /// What they answer, of a request that is a question.
+    pub answer: Option<Answer>,
+    /// The arguments they want instead; only with an approval.
+    pub edit: Option<Box<RawValue>>,
+    /// The same call may be made again without asking; only with an approval.
+    pub allow: Option<Allow>,
 }
 
 /// Who decides.
@@ -111,20 +124,73 @@ impl Approvals<'_> {
     }
 
     async fn cast(&self, approval: Approval, decider: &Decider, subject: Subject, vote: Vote) -> Result<Approval> {
-        let ballot = self.ballot(&approval, decider, vote).await?;
-        let (account, id, cast) = (approval.account, approval.id, ballot.clone());
+        let (account, id) = (approval.account, approval.id);
+        let extras = self.extras(&approval, decider, &vote).await?;
+        let mut ballot = self.ballot(&approval, decider, vote).await?;
+        if let Some(edited) = &extras.edited {
+            // The vote is about what the voter made of the call.
+            ballot.shown = Some(edited.new.shown_hash);
+        }
+        let cast = ballot.clone();
         let outcome = self
             .governor
             .store()
             .write(account, move |tx| {
                 Box::pin(async move {
+                    if let Some(edited) = &extras.edited {
+                        if !tx.edit_approval(id, &edited.new).await? {
+                            return Ok(match tx.approval(id).await? {
+                                Some(now) if now.status == ApprovalStatus::Pending => VoteOutcome::Changed(now),
+                                Some(now) => VoteOutcome::Closed(now),
+                                None => VoteOutcome::NotFound,
+                            });
+                        }
+                        record_edit(tx, &approval, edited, subject, cast.comment.as_deref()).await?;
+                    }
                     let outcome = tx.vote(id, &cast).await?;
                     record_vote(tx, id, &cast, subject, &outcome).await?;
+                    if let (VoteOutcome::Resolved(now), Some(grant)) = (&outcome, &extras.grant)
+                        && now.status == ApprovalStatus::Approved
+                    {
+                        standing::give(tx, account, subject, grant).await?;
+                        let detail = format!("{} more calls until {}", grant.uses_max, grant.expires_at);
+                        tx.add_approval_event(id, "standing_grant", Some(&detail), None, subject.user).await?;
+                    }
                     Ok(outcome)
                 })
             })
             .await?;
         answer(id, &ballot, outcome)
+    }
+
+    /// What a vote brings besides a yes: other arguments, a leave for later. Only approvers who are there
+    /// themselves give either.
+    async fn extras(&self, approval: &Approval, decider: &Decider, vote: &Vote) -> Result<Extras> {
+        if vote.edit.is_none() && vote.allow.is_none() {
+            return Ok(Extras::default());
+        }
+        if !vote.approve {
+            return Err(Error::Invalid("only an approval changes arguments or allows more calls".to_owned()));
+        }
+        let Decider::User { id: user, .. } = decider else {
+            return Err(Error::Forbidden("this link is nobody's own: it approves or declines, no more".to_owned()));
+        };
+        let mut extras = Extras::default();
+        if let Some(wanted) = &vote.edit {
+            self.seat_of(approval, *user).await?;
+            extras.edited = self.edited(approval, *user, vote.shown, wanted).await?;
+        }
+        if let Some(allow) = &vote.allow {
+            if extras.edited.is_some() {
+                let text = "a changed call cannot be allowed again: the agent would ask for the original".to_owned();
+                return Err(Error::Invalid(text));
+            }
+            if self.seat_of(approval, *user).await? != Seat::Own {
+                return Err(Error::Forbidden("only an approver of the workflow allows more calls ahead".to_owned()));
+            }
+            extras.grant = Some(self.grant_of(approval, *user, allow.clone())?);
+        }
+        Ok(extras)
     }
 
     /// The vote as it counts: who may cast it, and in whose place.
@@ -140,6 +206,11 @@ impl Approvals<'_> {
         if approval.require_reason && comment.is_none() {
             return Err(Error::Invalid("this workflow requires a reason: give a comment".to_owned()));
         }
+        let answer = if vote.approve {
+            self.settled_answer(approval, voter, vote.answer, comment.as_deref()).await?
+        } else {
+            None
+        };
         Ok(Ballot {
             voter,
             on_behalf_of: match seat {
@@ -151,7 +222,7 @@ impl Approvals<'_> {
             comment,
             via,
             shown: vote.shown,
-            answer: None,
+            answer,
         })
     }
 
@@ -177,6 +248,62 @@ impl Approvals<'_> {
             .await?;
         Ok(cancelled)
     }
+}
+
+/// What comes with a vote besides a yes.
+#[derive(Default)]
+struct Extras {
+    edited: Option<Edited>,
+    grant: Option<StandingGrant>,
+}
+
+impl Approvals<'_> {
+    /// The answer as it is kept, of a request that is a question.
+    async fn settled_answer(
+        &self,
+        approval: &Approval,
+        voter: Voter,
+        given: Option<Answer>,
+        comment: Option<&str>,
+    ) -> Result<Option<String>> {
+        let arguments: Value = serde_json::from_str(approval.arguments()?.get()).unwrap_or_default();
+        let Some(question) = Enquiry::of(&approval.tool, &arguments) else {
+            return match given {
+                Some(_) => Err(Error::Invalid("the request is no question: approve or decline it".to_owned())),
+                None => Ok(None),
+            };
+        };
+        let name = match voter {
+            Voter::User(id) => self.governor.store().account(approval.account).user(id).await?,
+            Voter::Anonymous => None,
+        };
+        let name = name.map_or_else(|| "whoever held the link".to_owned(), |user| user.username);
+        let by = Answerer { name: &name, at: self.governor.now() };
+        let settled = question.settle(given.unwrap_or_default(), comment, by).map_err(Error::Form)?;
+        Ok(Some(settled.to_string()))
+    }
+}
+
+/// That an approver changed the arguments, in the journal and in the request's history.
+async fn record_edit(
+    tx: &mut Tx<'_>,
+    before: &Approval,
+    edited: &Edited,
+    subject: Subject,
+    comment: Option<&str>,
+) -> preloop_store::Result<()> {
+    let record = edit::Record {
+        approval: before.id,
+        by: edited.new.by,
+        from: before.edit.map_or(before.args_hash, |edit| edit.args_hash),
+        to: edited.new.args_hash,
+        changes: edited.changes.iter().map(Change::to_json).collect(),
+        comment,
+    };
+    tx.record(records::approval(EntryKind::ApprovalEdited, subject, before, &record));
+    let paths: Vec<&str> = edited.changes.iter().map(|change| change.path.as_str()).collect();
+    let detail = format!("changed: {}", paths.join(", "));
+    tx.add_approval_event(before.id, "arguments_edited", Some(&detail), comment, subject.user).await
 }
 
 /// That this credential may decide on this request: a person's, with the permission, not used in somebody

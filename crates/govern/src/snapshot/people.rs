@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use preloop_types::{Team, TeamId, User, UserId, config::Workflow};
+use preloop_types::{
+    Decision, Team, TeamId, ToolRef, User, UserId, Verdict,
+    config::{AccessRule, RuleAction, Workflow},
+};
 
 use super::Snapshot;
 
@@ -23,6 +26,21 @@ impl Snapshot {
     pub fn owners(&self) -> Vec<UserId> {
         let active = self.users.values().filter(|user| user.is_active);
         active.map(|user| (user.created_at, user.id)).min().map(|(_, id)| id).into_iter().collect()
+    }
+
+    /// The workflow through which calls of a tool are asked about, where a rule asks at all.
+    pub(crate) fn asked_through(&self, tool: &ToolRef, decision: &Decision) -> Option<&Workflow> {
+        let id = match decision.verdict {
+            Verdict::Ask(id) => id,
+            Verdict::Allow | Verdict::Deny => {
+                let config = self.ruleset.config(tool)?;
+                let asks = |rule: &&AccessRule| rule.is_enabled && rule.action == RuleAction::RequireApproval;
+                let marked = || self.workflows.values().find(|workflow| workflow.is_default).map(|marked| marked.id);
+                let rule = config.rules.iter().find(asks)?;
+                rule.workflow.or(config.workflow).or(self.defaults.default_workflow).or_else(marked)?
+            }
+        };
+        self.workflows.get(&id)
     }
 
     fn people(&self, users: &[UserId], teams: &[TeamId]) -> Vec<UserId> {

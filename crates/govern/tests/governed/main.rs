@@ -8,6 +8,7 @@ mod calls;
 mod crash;
 mod deciders;
 mod desk;
+mod extras;
 mod house;
 mod models;
 mod notices;

@@ -129,7 +129,7 @@ impl Firewall {
         let answer = match permit.server() {
             Some(_) if tool.is_read() => self.upstreams.read(&permit, meta, client).await,
             Some(_) => self.upstreams.call_tool(&permit, meta, client).await,
-            None => Ok(builtin::approved(permit.call())),
+            None => Ok(builtin::approved(&permit)),
         };
         if permit.settle(&results::outcome(&answer)).await.is_err() {
             return replies::unrecorded(&tool, call);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use preloop_govern::{Held, Refusal, RefusalKind};
+use preloop_govern::{Change, Held, Refusal, RefusalKind};
 use preloop_store::Approval;
 use preloop_types::{CallId, ToolRef};
 use serde_json::{Value, json, value::RawValue};
@@ -18,6 +18,8 @@ use crate::{
 
 /// Where our own facts lie in `_meta`.
 const CORRELATION: &str = "dev.preloop/correlation_id";
+/// What an approver changed.
+const CHANGED: &str = "dev.preloop/arguments_changed";
 
 /// Put behind every refusal that a resourceful agent might try to get around.
 const NO_DETOUR: &str = "This is a decision, not a malfunction: do not retry it by other means.";
@@ -79,7 +81,7 @@ pub(super) fn refused(shape: Shape, name: &str, refusal: &Refusal) -> Answer {
 /// A call that waits for a human: not an error, and not a result yet.
 pub(super) fn pending(shape: Shape, held: &Held) -> Answer {
     let approval = &held.approval;
-    let timeout = held.workflow.timeout_seconds;
+    let timeout = u32::try_from(approval.window.as_secs()).unwrap_or(u32::MAX);
     let poll = (timeout / 20).clamp(5, 15);
     let (id, until) = (approval.id, approval.expires_at);
     let message = match shape {
@@ -158,6 +160,24 @@ pub(super) fn failed_earlier(approval: &Approval, error: &str) -> Answer {
         "correlation_id": approval.call,
     });
     Shape::of(&approval.tool).answer(&format!("Error executing tool: {error}"), &facts, true, approval.call)
+}
+
+/// The result as it came, and behind it that an approver changed the arguments.
+pub(super) fn telling_changes(result: Arc<RawValue>, changes: &[Change]) -> Arc<RawValue> {
+    if changes.is_empty() {
+        return result;
+    }
+    let Ok(mut whole) = serde_json::from_str::<Value>(result.get()) else { return result };
+    let list: Value = changes.iter().map(Change::to_json).collect();
+    let note = format!("[Preloop] The approver changed the arguments of this call before it was carried out: {list}");
+    if let Some(content) = whole.get_mut("content").and_then(Value::as_array_mut) {
+        content.push(json!({"type": "text", "text": note}));
+    }
+    match whole.get_mut("_meta") {
+        Some(Value::Object(meta)) => drop(meta.insert(CHANGED.to_owned(), list)),
+        _ => whole["_meta"] = json!({CHANGED: list}),
+    }
+    serde_json::value::to_raw_value(&whole).map_or(result, Arc::from)
 }
 
 /// A text for the model with facts for programs.

@@ -9,7 +9,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use preloop_govern::{Held, Redeemed, Waited};
+use preloop_govern::{Approvals, Held, Redeemed, Waited};
 use preloop_store::Approval;
 use preloop_types::{ApprovalId, Principal, Timestamp};
 use serde_json::{json, value::RawValue, value::to_raw_value};
@@ -94,17 +94,21 @@ impl Firewall {
         client: &dyn Client,
     ) -> Result<Answer, RpcError> {
         let redeemed = self.governor.approvals().redeem(who, approval).await;
-        Ok(match redeemed.map_err(|error| unreadable(approval.id, &error))? {
-            Redeemed::Granted(permit) => Answer::Final(self.carry_out(permit, meta, client).await),
-            Redeemed::Finished(stored) => Answer::Final(match (stored.result, stored.error) {
+        let result = match redeemed.map_err(|error| unreadable(approval.id, &error))? {
+            Redeemed::Granted(permit) => self.carry_out(permit, meta, client).await,
+            Redeemed::Finished(stored) => match (stored.result, stored.error) {
                 (Some(result), _) => Ok(Arc::from(result)),
                 (None, error) => replies::failed_earlier(approval, error.as_deref().unwrap_or("no result")),
-            }),
+            },
             Redeemed::Refused(refusal) => {
-                Answer::Final(replies::refused(Shape::of(&approval.tool), &approval.tool.exposed, &refusal))
+                let refused = replies::refused(Shape::of(&approval.tool), &approval.tool.exposed, &refusal);
+                return Ok(Answer::Final(refused));
             }
-            Redeemed::Running | Redeemed::Pending => Answer::Open,
-        })
+            Redeemed::Running | Redeemed::Pending => return Ok(Answer::Open),
+        };
+        // What ran is not what the agent asked for: it has to know, or it draws the wrong conclusions.
+        let changes = Approvals::changes_of(approval).map_err(|error| unreadable(approval.id, &error))?;
+        Ok(Answer::Final(result.map(|result| replies::telling_changes(result, &changes))))
     }
 
     pub(super) async fn delivered(&self, who: &Principal, id: ApprovalId) {

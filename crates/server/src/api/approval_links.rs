@@ -2,12 +2,13 @@
 //! people is in [`crate::page`].
 
 use preloop_api_types::approval_requests::{LinkToken, PublicApproval, PublicComment, PublicDecision, PublicEvent};
-use preloop_govern::{Error, Vote};
+use preloop_govern::{Answer, Error, Vote};
 use preloop_store::Approval;
 use preloop_types::{ApprovalId, redact};
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{shape, shown_arguments};
+use super::{preview_of, question, shape, shown_arguments};
 use crate::{
     App,
     caller::Visitor,
@@ -44,7 +45,7 @@ async fn decide(
             return Err(ApiError::bad_request(format!("action `{other}` is not one of `approve`, `decline`")));
         }
     };
-    cast(&visitor, id, &link, approve, body.comment).await
+    cast(&visitor, id, &link, approve, (body.comment, body.answer)).await
 }
 
 /// Approves the request a link leads to.
@@ -56,7 +57,7 @@ async fn approve(
     Query(link): Query<LinkToken>,
     OptionalJson(body): OptionalJson<PublicComment>,
 ) -> ApiResult<PublicApproval> {
-    cast(&visitor, id, &link, true, body.comment).await
+    cast(&visitor, id, &link, true, (body.comment, body.answer)).await
 }
 
 /// Declines the request a link leads to.
@@ -68,7 +69,7 @@ async fn decline(
     Query(link): Query<LinkToken>,
     OptionalJson(body): OptionalJson<PublicComment>,
 ) -> ApiResult<PublicApproval> {
-    cast(&visitor, id, &link, false, body.comment).await
+    cast(&visitor, id, &link, false, (body.comment, body.answer)).await
 }
 
 async fn cast(
@@ -76,14 +77,16 @@ async fn cast(
     id: ApprovalId,
     link: &LinkToken,
     approve: bool,
-    comment: Option<String>,
+    (comment, answer): (Option<String>, Option<Value>),
 ) -> ApiResult<PublicApproval> {
     visitor.approval(id, &link.token).await?;
-    let decided = visitor
-        .governor()
-        .approvals()
-        .decide_by_token(id, &link.token, Vote { approve, comment, ..Vote::default() })
-        .await;
+    let answer = answer.map(|answer| match answer {
+        Value::Object(form) => Answer { answer: Some(form), ..Answer::default() },
+        Value::String(text) => Answer { answer_text: Some(text), ..Answer::default() },
+        other => Answer { answer_text: Some(other.to_string()), ..Answer::default() },
+    });
+    let vote = Vote { approve, comment, answer, ..Vote::default() };
+    let decided = visitor.governor().approvals().decide_by_token(id, &link.token, vote).await;
     let approval = decided.map_err(|error| match error {
         Error::NotFound(_) => Visitor::no_such_link(),
         error => error.into(),
@@ -92,6 +95,7 @@ async fn cast(
 }
 
 async fn shown(app: &App, approval: &Approval) -> ApiResult<PublicApproval> {
+    let question = question(approval);
     let events = app.governor().approvals().history(approval.account, approval.id).await?;
     let history = events.into_iter().map(|event| PublicEvent {
         event_type: event.event_type,
@@ -101,6 +105,12 @@ async fn shown(app: &App, approval: &Approval) -> ApiResult<PublicApproval> {
     });
     let clean = |text: &String| redact::redact_text(text).unwrap_or_else(|| text.clone());
     Ok(axum::Json(PublicApproval {
+        shown_hash: approval.shown_hash.map(|hash| hash.to_string()),
+        preview: preview_of(approval),
+        question_options: question.as_ref().map(|asked| asked.options.clone()).unwrap_or_default(),
+        allow_free_text: question.as_ref().is_some_and(|asked| asked.allow_free_text),
+        question: question.as_ref().map(|asked| asked.text.clone()),
+        question_schema: question.and_then(|asked| asked.schema),
         id: approval.id.0,
         tool_name: approval.tool.exposed.to_string(),
         server_name: Some(approval.tool.server.to_string()),

@@ -1,13 +1,15 @@
 //! `/api/v1/approval-requests`
 
+use std::time::Duration;
+
 use preloop_api_types::approval_requests::{
-    ApprovalDecision, ApprovalEvent, ApprovalLink, ApprovalRequest, BatchDecision, BatchItem, BatchResult,
-    CancelApproval, ListApprovals, Vote,
+    AllowAgain, ApprovalDecision, ApprovalEvent, ApprovalLink, ApprovalRequest, BatchDecision, BatchItem, BatchResult,
+    CancelApproval, ListApprovals, Vote, VoteCast, VoteExtras,
 };
-use preloop_govern::{Error, Vote as Cast};
-use preloop_store::{Approval, ApprovalFilter, ApprovalStatus, ExecutionState};
-use preloop_types::{ApprovalId, Principal, Subject, redact};
-use serde_json::Value;
+use preloop_govern::{Allow, Answer, Approvals, Change, Enquiry, Error, Vote as Cast};
+use preloop_store::{Approval, ApprovalFilter, ApprovalStatus, ExecutionState, Voter};
+use preloop_types::{Amount, ApprovalId, Hash, Principal, SpendLimit, Subject, redact};
+use serde_json::{Value, value::to_raw_value};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::shape;
@@ -91,7 +93,7 @@ async fn approve(
     Id(id): Id<ApprovalId>,
     OptionalJson(vote): OptionalJson<Vote>,
 ) -> ApiResult<ApprovalRequest> {
-    cast(&caller, id, Cast { approve: true, comment: vote.comment, ..Cast::default() }).await
+    cast(&caller, id, vote_of(true, vote.comment, vote.extras)?).await
 }
 
 /// Declines a request.
@@ -102,7 +104,7 @@ async fn decline(
     Id(id): Id<ApprovalId>,
     OptionalJson(vote): OptionalJson<Vote>,
 ) -> ApiResult<ApprovalRequest> {
-    cast(&caller, id, Cast { approve: false, comment: vote.comment, ..Cast::default() }).await
+    cast(&caller, id, vote_of(false, vote.comment, vote.extras)?).await
 }
 
 /// Approves or declines a request.
@@ -113,7 +115,7 @@ async fn decide(
     Id(id): Id<ApprovalId>,
     Json(body): Json<ApprovalDecision>,
 ) -> ApiResult<ApprovalRequest> {
-    cast(&caller, id, Cast { approve: body.approved, comment: body.comment, ..Cast::default() }).await
+    cast(&caller, id, vote_of(body.approved, body.comment, body.extras)?).await
 }
 
 /// Approves or declines several requests. Each has its own outcome; one that fails stops none.
@@ -169,6 +171,15 @@ async fn batch(caller: &Caller<DecideApprovals>, body: BatchDecision) -> ApiResu
     }
     let mut results = Vec::with_capacity(body.ids.len());
     for id in body.ids {
+        let (account, request) = (caller.who().account, ApprovalId(id));
+        if let Ok(found) = caller.governor().approvals().get(account, request).await
+            && body.approved
+            && question(&found).is_some_and(|question| !question.is_batchable())
+        {
+            let error = Some("a question is answered one by one".to_owned());
+            results.push(BatchItem { id, ok: false, status: Some(found.status.as_str().to_owned()), error });
+            continue;
+        }
         let vote = Cast { approve: body.approved, comment: body.comment.clone(), ..Cast::default() };
         let item = match caller.governor().approvals().decide(caller.who(), ApprovalId(id), vote).await {
             Ok(now) => BatchItem { id, ok: true, status: Some(now.status.as_str().to_owned()), error: None },
@@ -178,6 +189,70 @@ async fn batch(caller: &Caller<DecideApprovals>, body: BatchDecision) -> ApiResu
         results.push(item);
     }
     Ok(axum::Json(BatchResult { results }))
+}
+
+/// The vote as the body says it.
+fn vote_of(approve: bool, comment: Option<String>, extras: VoteExtras) -> Result<Cast, ApiError> {
+    let invalid = |field: &str, message: String| ApiError::field("body", field, message, "value_error");
+    let shown = match extras.shown_hash {
+        Some(text) => Some(text.parse::<Hash>().map_err(|error| invalid("shown_hash", error.to_string()))?),
+        None => None,
+    };
+    let answer =
+        Answer { answer_text: extras.answer_text, selected_option: extras.selected_option, answer: extras.answer };
+    let edit = extras.edited_args.map(|edited| to_raw_value(&edited)).transpose();
+    Ok(Cast {
+        approve,
+        comment,
+        shown,
+        answer: (answer != Answer::default()).then_some(answer),
+        edit: edit.map_err(|error| invalid("edited_args", error.to_string()))?,
+        allow: extras.allow_again.map(|allow| allow_of(&allow)).transpose()?,
+    })
+}
+
+/// The bounds of a leave as the body says them.
+pub(super) fn allow_of(allow: &AllowAgain) -> Result<Allow, ApiError> {
+    let spend = match (&allow.spend_argument, &allow.spend_max) {
+        (None, None) => None,
+        (Some(argument), Some(max)) => {
+            let max = Amount::parse(max).ok_or_else(|| {
+                ApiError::field("body", "spend_max", format!("`{max}` is not a decimal number"), "value_error")
+            })?;
+            Some(SpendLimit { argument: argument.clone(), max })
+        }
+        _ => {
+            let message = "`spend_argument` and `spend_max` go together";
+            return Err(ApiError::field("body", "spend_max", message, "value_error"));
+        }
+    };
+    Ok(Allow { lasts: Duration::from_secs(u64::from(allow.minutes) * 60), times: allow.times, spend })
+}
+
+/// What a request asks a person, where it is a question.
+pub(crate) fn question(approval: &Approval) -> Option<Enquiry> {
+    Enquiry::of(&approval.tool, &serde_json::from_str(approval.arguments().ok()?.get()).ok()?)
+}
+
+/// What the call would do, as it was shown.
+pub(crate) fn preview_of(approval: &Approval) -> Option<Value> {
+    serde_json::from_str(approval.preview().ok()??.get()).ok()
+}
+
+fn vote_shown(vote: &preloop_store::VoteCast) -> VoteCast {
+    VoteCast {
+        user_id: match vote.voter {
+            Voter::User(user) => Some(user.0),
+            Voter::Anonymous => None,
+        },
+        on_behalf_of: vote.on_behalf_of.map(|user| user.0),
+        r#override: vote.overriding,
+        approved: vote.approve,
+        comment: vote.comment.clone(),
+        via: vote.via.clone(),
+        shown_hash: vote.shown.map(|hash| hash.to_string()),
+        timestamp: shape::at(vote.at),
+    }
 }
 
 async fn cast(caller: &Caller<DecideApprovals>, id: ApprovalId, vote: Cast) -> ApiResult<ApprovalRequest> {
@@ -191,7 +266,7 @@ async fn answer(app: &App, who: &Principal, approval: &Approval) -> ApiResult<Ap
 
 /// The arguments as people may see them.
 pub(crate) fn shown_arguments(approval: &Approval) -> Value {
-    let mut arguments = match approval.arguments() {
+    let mut arguments = match approval.arguments_to_run() {
         Ok(arguments) => serde_json::from_str(arguments.get()).unwrap_or_default(),
         Err(error) => {
             tracing::error!(approval = %approval.id, %error, "the arguments of a request cannot be read");
@@ -240,7 +315,31 @@ impl Names {
             ExecutionState::Finished => Some(execution.outcome.map_or("finished", |outcome| outcome.as_str())),
             ExecutionState::Unknown => Some("unknown"),
         };
+        let question = question(approval);
+        let preview = preview_of(approval);
+        let risk = preview.as_ref().and_then(|preview| preview.get("risk")?.as_str().map(str::to_owned));
+        let changes = Approvals::changes_of(approval).unwrap_or_default();
         ApprovalRequest {
+            shown_hash: approval.shown_hash.map(|hash| hash.to_string()),
+            risk_level: if risk.as_deref() == Some("low") { "low" } else { "danger" }.to_owned(),
+            preview,
+            approver_user_ids: approval.approvers.iter().map(|user| user.0).collect(),
+            escalated_at: shape::at_opt(approval.escalated_at),
+            votes: approval.votes.iter().map(vote_shown).collect(),
+            changes: changes.iter().map(Change::to_json).collect(),
+            edited_by: approval.edit.map(|edit| edit.by.0),
+            auto_approved_reason: approval.auto_approved.clone(),
+            auto_approval_bypass_id: approval.bypass.map(|id| id.0),
+            was_bypassed: approval.bypass.is_some(),
+            decided_by_human: !approval.votes.is_empty(),
+            is_question: question.as_ref().is_some_and(|question| question.wants_answer),
+            has_answer_form: question.as_ref().is_some_and(Enquiry::has_form),
+            allow_free_text: question.as_ref().is_some_and(|question| question.allow_free_text),
+            question_options: question.as_ref().map(|question| question.options.clone()).unwrap_or_default(),
+            question_items: question.as_ref().and_then(|question| serde_json::to_value(&question.items).ok()),
+            question: question.as_ref().map(|question| question.text.clone()),
+            question_schema: question.and_then(|question| question.schema),
+            structured_answer: approval.answer().ok().flatten().and_then(|raw| serde_json::from_str(raw.get()).ok()),
             id: approval.id.0,
             account_id: approval.account.0,
             tool_configuration_id: config.map(|config| config.id.0),

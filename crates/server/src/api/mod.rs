@@ -13,6 +13,7 @@ pub(crate) mod auth;
 mod budgets;
 mod calls;
 mod chat;
+mod delegations;
 mod event_webhooks;
 mod factors;
 mod governance;
@@ -30,6 +31,7 @@ mod push;
 mod runtime_sessions;
 mod sessions;
 mod shape;
+mod standing_grants;
 mod system;
 mod teams;
 mod tool_configurations;
@@ -39,7 +41,7 @@ mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 
-pub(crate) use approval_requests::shown_arguments;
+pub(crate) use approval_requests::{preview_of, question, shown_arguments};
 
 use crate::App;
 
@@ -55,6 +57,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(approval_workflows::router())
         .merge(approval_requests::router())
         .merge(approval_links::router())
+        .merge(standing_grants::router())
+        .merge(delegations::router())
         .merge(policies::router())
         .merge(audit::router())
         .merge(api_keys::router())

@@ -20,7 +20,7 @@ use axum::{
 };
 use http::{HeaderName, StatusCode, header};
 use preloop_api_types::approval_requests::LinkToken;
-use preloop_govern::{Error, Vote};
+use preloop_govern::{Answer as Answered, Error, Vote};
 use preloop_types::ApprovalId;
 use serde::Deserialize;
 
@@ -51,6 +51,38 @@ struct Answer {
     action: String,
     #[serde(default)]
     comment: String,
+    /// Hash of what the page showed.
+    #[serde(default)]
+    shown: String,
+    #[serde(default)]
+    selected_option: Option<String>,
+    #[serde(default)]
+    answer_text: Option<String>,
+    #[serde(default)]
+    answer: Option<String>,
+}
+
+impl Answer {
+    /// The vote; an error if the form is not JSON.
+    fn vote(self, approve: bool) -> Result<Vote, String> {
+        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let form = match filled(self.answer) {
+            Some(text) => Some(serde_json::from_str(&text).map_err(|error| format!("The form is not JSON: {error}."))?),
+            None => None,
+        };
+        let answer = Answered {
+            answer_text: filled(self.answer_text),
+            selected_option: filled(self.selected_option),
+            answer: form,
+        };
+        Ok(Vote {
+            approve,
+            comment: filled(Some(self.comment)),
+            shown: self.shown.parse().ok(),
+            answer: (answer != Answered::default()).then_some(answer),
+            ..Vote::default()
+        })
+    }
 }
 
 async fn show(
@@ -84,22 +116,29 @@ async fn decide(
             return View::of(&app, &approval, &answer.token, notice).await.page(StatusCode::BAD_REQUEST);
         }
     };
-    let comment = Some(answer.comment).filter(|comment| !comment.trim().is_empty());
-    let decided = app
-        .governor()
-        .approvals()
-        .decide_by_token(id, &answer.token, Vote { approve, comment, ..Vote::default() })
-        .await;
+    let token = answer.token.clone();
+    let vote = match answer.vote(approve) {
+        Ok(vote) => vote,
+        Err(problem) => {
+            let notice = Notice::Problem(problem);
+            return View::of(&app, &approval, &token, notice).await.page(StatusCode::UNPROCESSABLE_ENTITY);
+        }
+    };
+    let decided = app.governor().approvals().decide_by_token(id, &token, vote).await;
     let (notice, status) = match decided {
         Ok(_) => (Notice::Done { approve }, StatusCode::OK),
         Err(Error::Invalid(message)) => (Notice::Problem(sentence(&message)), StatusCode::UNPROCESSABLE_ENTITY),
+        Err(error @ Error::Form(_)) => {
+            (Notice::Problem(sentence(&error.to_string())), StatusCode::UNPROCESSABLE_ENTITY)
+        }
+        Err(Error::Forbidden(message)) => (Notice::Problem(sentence(&message)), StatusCode::FORBIDDEN),
         Err(Error::Conflict(message)) => (Notice::Problem(sentence(&message)), StatusCode::BAD_REQUEST),
         Err(error) => return refused(&error.into()),
     };
-    match app.governor().approvals().by_token(id, &answer.token).await {
-        Ok((now, _)) => View::of(&app, &now, &answer.token, notice).await.page(status),
+    match app.governor().approvals().by_token(id, &token).await {
+        Ok((now, _)) => View::of(&app, &now, &token, notice).await.page(status),
         // The link ends with the request; the decision stands.
-        Err(_) => View::of(&app, &approval, &answer.token, notice).await.page(status),
+        Err(_) => View::of(&app, &approval, &token, notice).await.page(status),
     }
 }
 

@@ -5,12 +5,17 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use http::StatusCode;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, value::Serde};
+use preloop_govern::Item;
+use preloop_preview::Preview;
 use preloop_store::{Approval, ApprovalStatus, ExecutionState};
 use preloop_types::{OutcomeStatus, Timestamp, redact, text};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{App, api::shown_arguments};
+use crate::{
+    App,
+    api::{preview_of, question, shown_arguments},
+};
 
 const STYLE: &str = include_str!("style.css");
 const TEMPLATE: &str = include_str!("page.html");
@@ -62,6 +67,13 @@ struct Request {
     votes: String,
     require_reason: bool,
     comment: Option<String>,
+    preview: Option<String>,
+    shown_hash: String,
+    /// Of a question.
+    options: Vec<String>,
+    free_text: bool,
+    form: Option<String>,
+    items: Option<String>,
 }
 
 impl View {
@@ -102,6 +114,9 @@ impl Request {
             Some(client) => format!("{key} ({client})"),
             None => key,
         };
+        let question = question(approval);
+        let preview = preview_of(approval).and_then(|shown| serde_json::from_value::<Preview>(shown).ok());
+        let preview = preview.map(|preview| preview.to_string());
         let arguments = shown_arguments(approval);
         let arguments = serde_json::to_string_pretty(&arguments).unwrap_or_default();
         let rule: serde_json::Value = serde_json::from_str(approval.rule_context.0.get()).unwrap_or_default();
@@ -127,8 +142,34 @@ impl Request {
             },
             require_reason: approval.require_reason,
             comment: approval.comment.as_deref().map(clean),
+            preview: preview.map(|preview| text::printable(&preview).into_owned()),
+            shown_hash: approval.shown_hash.map(|hash| hash.to_string()).unwrap_or_default(),
+            options: question.as_ref().map(|question| question.options.clone()).unwrap_or_default(),
+            free_text: question
+                .as_ref()
+                .is_some_and(|asked| asked.wants_answer && asked.allow_free_text && !asked.has_form()),
+            items: question.as_ref().filter(|asked| !asked.items.is_empty()).map(|asked| {
+                let line = |item: &Item| format!("{}: {}\n{}", item.id, item.title, item.description);
+                text::printable(&asked.items.iter().map(line).collect::<Vec<_>>().join("\n")).into_owned()
+            }),
+            form: question.and_then(|asked| Some(blank_form(&asked.schema?))),
         }
     }
+}
+
+/// The form's fields, to be filled in.
+fn blank_form(schema: &serde_json::Value) -> String {
+    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+    let blank = |field: &serde_json::Value| match field.get("type").and_then(serde_json::Value::as_str) {
+        Some("boolean") => serde_json::json!(false),
+        Some("number" | "integer") => serde_json::json!(0),
+        Some("array") => serde_json::json!([]),
+        Some("object") => serde_json::json!({}),
+        _ => serde_json::json!(""),
+    };
+    let fields: serde_json::Map<_, _> =
+        properties.into_iter().flatten().map(|(name, field)| (name.clone(), blank(field))).collect();
+    serde_json::to_string_pretty(&fields).unwrap_or_default()
 }
 
 /// Words an agent or its client chose.

@@ -48,6 +48,16 @@ impl View<'_> {
         self.read_approvals(rows).await
     }
 
+    /// The call of this tool that was approved last.
+    pub async fn last_approved(&mut self, tool: preloop_types::ToolRef) -> Result<Option<Approval>> {
+        let account = self.account().0;
+        let server = tool.server_id.map_or(Uuid::nil(), |id| id.0);
+        let sql = "SELECT * FROM approvals WHERE account_id = $1 AND tool_name = $2 AND server_id = $3 \
+                   AND status = 'approved' ORDER BY requested_at DESC LIMIT 1";
+        let row = fetch_optional!(self.conn, ApprovalRow, sql, account, &tool.name[..], server)?;
+        self.read_approval(row).await
+    }
+
     /// Refuses another tenant's request like one that does not exist.
     pub(crate) async fn approval_exists(&mut self, id: ApprovalId) -> Result<()> {
         let account = self.account().0;
