@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider, InvitationId, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, StandingGrant, StandingGrantId, Team, TeamId, Timestamp, ToolConfigId, ToolId, ToolRef, User, UserId, WorkflowId, WriterId,
+    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider,
+    InvitationId, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId,
+    SessionId, StandingGrant, StandingGrantId, Team, TeamId, Timestamp, ToolConfigId, ToolId, ToolRef, User, UserId,
+    WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
