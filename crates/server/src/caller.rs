@@ -166,7 +166,7 @@ impl<P: Needs> FromRequestParts<App> for Caller<P> {
     }
 }
 
-async fn identify(parts: &Parts, app: &App) -> Result<Arc<Principal>, ApiError> {
+pub(crate) async fn identify(parts: &Parts, app: &App) -> Result<Arc<Principal>, ApiError> {
     let credential = bearer(parts).ok_or_else(|| ApiError::unauthorized("Not authenticated"))?;
     let (address, now) = (address(parts, &app.options().trusted_proxies), app.store().now());
     app.throttle().check(address, now).map_err(ApiError::too_many)?;

@@ -19,6 +19,7 @@ mod oauth;
 mod openapi;
 mod options;
 mod page;
+mod scim;
 mod serve;
 mod superuser;
 mod throttle;

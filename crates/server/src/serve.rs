@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{App, ServeError, ServerOptions, Welcome, api, layers, metrics, oauth, openapi, page};
+use crate::{App, ServeError, ServerOptions, Welcome, api, layers, metrics, oauth, openapi, page, scim};
 
 /// Longest wait for requests that are being answered when the instance is asked to end.
 const GRACE: Duration = Duration::from_secs(15);
@@ -102,6 +102,7 @@ fn router(app: &App) -> Router {
     let rest = rest
         .merge(page::router())
         .merge(oauth::router())
+        .merge(scim::router())
         .merge(metrics::router())
         .with_state(app.clone())
         .merge(openapi::routes(&document));

@@ -170,6 +170,8 @@ reads! {
     invitations() -> Vec<Invitation>;
     /// One invitation.
     invitation(id: InvitationId) -> Option<Invitation>;
+    /// The people a directory gave up.
+    unprovisioned_users() -> Vec<UserId>;
     /// The account's identity providers, by name.
     identity_providers() -> Vec<IdentityProvider>;
     /// One identity provider.

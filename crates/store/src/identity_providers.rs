@@ -99,6 +99,13 @@ impl View<'_> {
         }
     }
 
+    /// The people a directory gave up.
+    pub async fn unprovisioned_users(&mut self) -> Result<Vec<UserId>> {
+        let account = self.account().0;
+        let sql = "SELECT id FROM users WHERE account_id = $1 AND unprovisioned_at IS NOT NULL";
+        Ok(fetch_all!(self.conn, (Uuid,), sql, account)?.into_iter().map(|(id,)| UserId(id)).collect())
+    }
+
     /// Whether a person is in a team because their provider or directory says so, and nobody here.
     pub async fn is_team_member_by_provider(&mut self, team: TeamId, user: UserId) -> Result<bool> {
         let account = self.account().0;
@@ -171,6 +178,13 @@ impl Tx<'_> {
         let account = self.account().0;
         self.delete_secrets(SecretOwner::IdentityProvider(id)).await?;
         found(execute!(self.conn, "DELETE FROM identity_providers WHERE account_id = $1 AND id = $2", account, id.0)?)
+    }
+
+    /// Notes that a directory gave a person up, or took them up again.
+    pub async fn set_unprovisioned(&mut self, id: UserId, is_so: bool) -> Result<()> {
+        let (account, now) = (self.account().0, self.now().micros());
+        let sql = "UPDATE users SET unprovisioned_at = $3 WHERE account_id = $1 AND id = $2";
+        found(execute!(self.conn, sql, account, id.0, is_so.then_some(now))?)
     }
 
     /// Whether anybody in the instance signs in with that name, whatever the case of its letters.

@@ -112,6 +112,9 @@ pub enum Scope {
     /// Hand push messages to this instance's push relay, and nothing else.
     #[serde(rename = "push_proxy")]
     PushProxy,
+    /// Keep people and teams as a directory has them, and nothing else.
+    #[serde(rename = "scim")]
+    Scim,
 }
 
 impl Scope {
@@ -127,13 +130,14 @@ impl Scope {
             Scope::Admin => "admin",
             Scope::Approvals => "approvals",
             Scope::PushProxy => "push_proxy",
+            Scope::Scim => "scim",
         }
     }
 
     /// Reads the spelling of [`Scope::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        let all =
-            [Scope::McpRead, Scope::McpWrite, Scope::GatewayInvoke, Scope::Admin, Scope::Approvals, Scope::PushProxy];
-        all.into_iter().find(|scope| scope.as_str() == text)
+        let agents = Scope::AGENT.iter().copied();
+        let mut all = agents.chain([Scope::Admin, Scope::Approvals, Scope::PushProxy, Scope::Scim]);
+        all.find(|scope| scope.as_str() == text)
     }
 }

@@ -262,7 +262,7 @@ pub(super) fn scopes(who: &Principal, words: &[String]) -> Result<Vec<Scope>> {
     for word in words {
         let scope = Scope::parse(word).ok_or_else(|| {
             ConfigError::Refused(format!(
-                "scope `{word}` is not one of `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`, `push_proxy`"
+                "scope `{word}` is not one of `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`, `push_proxy`, `scim`"
             ))
         })?;
         if !who.has_scope(Scope::Admin) && !who.has_scope(scope) {

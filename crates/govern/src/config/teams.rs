@@ -117,11 +117,7 @@ impl Config {
             Box::pin(async move {
                 let (team, username) = both(tx, id, user).await?;
                 roles::covers_team(tx, &who, &team).await?;
-                if tx.add_team_member(id, user, Some(who.user)).await? {
-                    let member = Member { user, username: &username };
-                    by.changed(tx, What::TeamMember, (id.0, &team.name), None::<&Member<'_>>, Some(&member));
-                }
-                Ok(())
+                join(tx, by, &team, (user, &username), Some(who.user)).await
             })
         })
         .await
@@ -134,17 +130,37 @@ impl Config {
             Box::pin(async move {
                 let (team, username) = both(tx, id, user).await?;
                 roles::covers_team(tx, &who, &team).await?;
-                if !tx.remove_team_member(id, user).await? {
-                    return Err(ConfigError::NotFound("member of this team"));
-                }
-                roles::an_owner_stays(tx).await?;
-                let member = Member { user, username: &username };
-                by.changed(tx, What::TeamMember, (id.0, &team.name), Some(&member), None::<&Member<'_>>);
-                Ok(())
+                leave(tx, by, &team, (user, &username)).await?;
+                roles::an_owner_stays(tx).await
             })
         })
         .await
     }
+}
+
+/// Puts a person in a team, at the word of `added_by` or of a directory.
+pub(super) async fn join(
+    tx: &mut Tx<'_>,
+    by: Actor,
+    team: &Team,
+    (user, username): (UserId, &str),
+    added_by: Option<UserId>,
+) -> Result<()> {
+    if tx.add_team_member(team.id, user, added_by).await? {
+        let member = Member { user, username };
+        by.changed(tx, What::TeamMember, (team.id.0, &team.name), None::<&Member<'_>>, Some(&member));
+    }
+    Ok(())
+}
+
+/// Takes a person out of a team.
+pub(super) async fn leave(tx: &mut Tx<'_>, by: Actor, team: &Team, (user, username): (UserId, &str)) -> Result<()> {
+    if !tx.remove_team_member(team.id, user).await? {
+        return Err(ConfigError::NotFound("member of this team"));
+    }
+    let member = Member { user, username };
+    by.changed(tx, What::TeamMember, (team.id.0, &team.name), Some(&member), None::<&Member<'_>>);
+    Ok(())
 }
 
 async fn both(tx: &mut Tx<'_>, team: TeamId, user: UserId) -> Result<(Team, String)> {

@@ -58,6 +58,7 @@ pub const fn meaning(scope: Scope) -> &'static str {
         Scope::Admin => "Everything you may do yourself: change settings, decide requests, read the journal",
         Scope::Approvals => "See the requests that wait for you, and decide them",
         Scope::PushProxy => "Hand messages to phones through this instance",
+        Scope::Scim => "Keep people and teams as a directory has them",
     }
 }
 

@@ -27,6 +27,7 @@ mod runs;
 mod runtime_sessions;
 mod sign_in;
 mod sign_in_page;
+mod scim;
 mod system;
 mod waiting;
 mod workflows;

@@ -17,6 +17,7 @@ macro_rules! migrations {
             20 "0020_roles",
             30 "0030_oauth",
             40 "0040_identity_providers",
+            41 "0041_provisioning",
             50 "0050_approvals",
             60 "0060_notifications",
             70 "0070_policy",
