@@ -36,6 +36,13 @@ pub struct GovernanceConfig {
     pub tool_rules: BTreeMap<String, Vec<ScopedRule>>,
     /// Switches tools off (or back on, where its agent switched them off).
     pub tool_enabled_overrides: BTreeMap<String, bool>,
+    /// Whether its own tools (shell, editor) need a person where no rule speaks about them: `enforce` or `off`; as the
+    /// account says when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_tool_approvals: Option<String>,
+    /// Who is asked about its own tools where no rule names anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_workflow_id: Option<Uuid>,
 }
 
 /// Most model calls and tokens in a minute, and model calls at a time; absent is no limit.

@@ -6,6 +6,7 @@
 
 pub mod access_rules;
 pub mod account;
+pub mod agents;
 pub mod ai_models;
 pub mod api_keys;
 pub mod approval_bypasses;

@@ -178,6 +178,9 @@ pub struct CreateSessionToken {
     /// For people: where it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_reference: Option<String>,
+    /// What the agent's installation calls the agent, over all its runs; its name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_principal_id: Option<String>,
     /// The managed agent's name; the kind's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_principal_name: Option<String>,

@@ -7,8 +7,7 @@ use url::Url;
 use crate::{
     client::parse_url,
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications,
-        policy, prices, serve, sessions, set_password, teams, tools, usage, users,
+    agents, approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications, policy, prices, serve, sessions, set_password, teams, tools, usage, users,
     },
     output::{Format, Printer},
 };
@@ -92,6 +91,9 @@ pub(crate) enum Command {
     /// What model calls consumed and cost
     #[command(alias = "cost", args_conflicts_with_subcommands = true)]
     Usage(Box<usage::Usage>),
+    /// Managed agents: who they are, whether they may go on, their credentials
+    #[command(subcommand)]
+    Agents(agents::Agents),
     /// Runs of agents: what they did, and their end
     #[command(subcommand)]
     Sessions(sessions::Sessions),
@@ -201,6 +203,13 @@ mod tests {
             "usage --since 7d --by session",
             "usage calls hello --limit 5 --json",
             "cost health",
+            "agents list --kind codex --label team=web --status suspended",
+            "agents show Claude",
+            "agents suspend Claude --reason enough",
+            "agents resume Claude",
+            "agents decommission Claude",
+            "agents credentials create Claude laptop --days 30",
+            "agents credentials revoke Claude laptop",
             "sessions list --active",
             "sessions end 0190 --block --reason enough",
             "sessions token codex run-1 --minutes 60",

@@ -25,8 +25,7 @@ use preloop_types::text::printable;
 use crate::{
     cli::{Cli, Command},
     commands::{
-        approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications,
-        policy, prices, serve, sessions, set_password, teams, tools, usage, users, version,
+    agents, approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications, policy, prices, serve, sessions, set_password, teams, tools, usage, users, version,
     },
     failure::Result,
 };
@@ -66,6 +65,7 @@ fn run(cli: Cli) -> Result {
             Command::Prices(command) => prices::run(command, &global).await,
             Command::Budgets(command) => budgets::run(command, &global).await,
             Command::Usage(command) => usage::run(command, &global).await,
+            Command::Agents(command) => agents::run(command, &global).await,
             Command::Sessions(command) => sessions::run(command, &global).await,
             Command::SetPassword(command) => set_password::run(command, &global).await,
             Command::Gateway(command) => gateway::run(command, &global).await,

@@ -181,15 +181,26 @@ impl Governor {
             return Admission::Refused(refused);
         }
         let decision = snapshot.decide(who, &call, self.now());
+        self.carry_decision(who, call, &decision, &snapshot).await
+    }
+
+    /// Turns a decision into what it means for the call.
+    pub(crate) async fn carry_decision(
+        &self,
+        who: &Arc<Principal>,
+        call: ToolCall,
+        decision: &Decision,
+        snapshot: &Snapshot,
+    ) -> Admission {
         match decision.verdict {
-            Verdict::Allow => self.grant(who, call, &decision, &snapshot).await,
-            Verdict::Deny => Admission::Refused(self.deny(who, &call, &decision, snapshot.version).await),
+            Verdict::Allow => self.grant(who, call, decision, snapshot).await,
+            Verdict::Deny => Admission::Refused(self.deny(who, &call, decision, snapshot.version).await),
             Verdict::Ask(workflow) => {
                 let approvals = self.approvals();
-                if let Some(admission) = approvals.on_standing_grant(who, &call, &decision, &snapshot, workflow).await {
+                if let Some(admission) = approvals.on_standing_grant(who, &call, decision, snapshot, workflow).await {
                     return admission;
                 }
-                approvals.hold(who, call, &decision, &snapshot, (workflow, None)).await
+                approvals.hold(who, call, decision, snapshot, (workflow, None)).await
             }
         }
     }
@@ -239,7 +250,7 @@ impl Governor {
     }
 
     /// What refuses a call before the policy is asked: the kill switch, and the caller's roles.
-    async fn barred(&self, who: &Principal, call: &ToolCall, snapshot: &Snapshot) -> Option<Refusal> {
+    pub(crate) async fn barred(&self, who: &Principal, call: &ToolCall, snapshot: &Snapshot) -> Option<Refusal> {
         let (kind, why) = match (snapshot.halted(HaltScope::Tools), not_permitted(who, call)) {
             (Some(halt), _) => (RefusalKind::AccountHalted, halted(halt)),
             (None, Some(why)) => (RefusalKind::Denied, why),

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use dashmap::DashMap;
-use preloop_store::{FoundKey, Store};
-use preloop_types::{AccountId, Hash, PermissionSet, Principal, Timestamp};
+use preloop_store::{AgentStanding, FoundKey, Store};
+use preloop_types::{AccountId, AgentState, Hash, PermissionSet, Principal, Timestamp};
 
 use crate::{Error, Result};
 
@@ -21,6 +21,9 @@ pub enum IdentifyError {
     /// It was valid once.
     #[error("the API key has expired")]
     Expired,
+    /// It is in order, but the agent it is bound to is not active.
+    #[error("{0}")]
+    AgentHalted(String),
     /// It cannot be checked now.
     #[error(transparent)]
     Unavailable(#[from] Error),
@@ -84,14 +87,34 @@ impl Identities {
     }
 }
 
+/// What whoever comes with a credential of an agent that is not active is told.
+pub(crate) fn halted(name: &str, state: AgentState, reason: Option<&str>) -> String {
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let next = match state {
+        AgentState::Decommissioned => {
+            "it does not come back with this credential; ask an administrator to enroll it anew"
+        }
+        _ => "nothing it does is carried out until an administrator resumes it",
+    };
+    format!("agent `{name}` is {}{reason}: {next}", state.as_str())
+}
+
 /// The principal of a key that works now.
 pub(crate) fn active(found: FoundKey, now: Timestamp) -> Result<Principal, IdentifyError> {
-    let FoundKey { key, user, permissions, audience } = found;
+    let FoundKey { key, user, permissions, audience, standing } = found;
     if key.revoked_at.is_some() || !user.is_active {
         return Err(IdentifyError::Unknown);
     }
     if key.expires_at.is_some_and(|end| end <= now) {
         return Err(IdentifyError::Expired);
+    }
+    match standing {
+        AgentStanding::Unbound | AgentStanding::Known(AgentState::Active, _) => {}
+        AgentStanding::Removed => return Err(IdentifyError::Unknown),
+        AgentStanding::Known(state, reason) => {
+            let name = key.agent.as_ref().map_or("", |agent| &agent.name);
+            return Err(IdentifyError::AgentHalted(halted(name, state, reason.as_deref())));
+        }
     }
     let permissions =
         if key.impersonator.is_some() { permissions.without(PermissionSet::IN_PERSON) } else { permissions };

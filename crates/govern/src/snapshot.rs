@@ -15,7 +15,7 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput, StandingRules};
 use preloop_store::Store;
 use preloop_types::{
-    AccountId, Budget, Decision, EventType, Halt, HaltScope, Hash, Model, Permission, PriceOverride, Principal,
+    AccountId, Budget, Decision, EventType, Halt, HaltScope, Hash, Model, NativeApprovals, Permission, PriceOverride, Principal,
     ServerId, Team, TeamId, Timestamp, ToolCall, ToolRef, User, UserId, WorkflowId,
     config::{
         AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub workflows: HashMap<WorkflowId, Workflow>,
     /// What happens to tools nothing else speaks about.
     pub defaults: Defaults,
+    /// Whether agents' own tools need a person where no rule speaks about them.
+    pub native_tool_approvals: NativeApprovals,
     /// People by id.
     pub users: HashMap<UserId, User>,
     /// Teams by id.
@@ -131,6 +133,7 @@ impl Snapshot {
         let configs = rows.tool_configs().await?;
         let workflows = rows.workflows().await?;
         let defaults = rows.defaults().await?;
+        let native_tool_approvals = rows.native_tool_approvals().await?;
         let governance = rows.subject_governance().await?;
         let users = rows.users().await?;
         let teams = rows.teams().await?;
@@ -143,7 +146,7 @@ impl Snapshot {
         let endpoints = rows.event_endpoints().await?;
         let tells = EventType::catalogue().filter(|event| endpoints.iter().any(|to| to.wants(*event))).collect();
         let halts = rows.halts().await?;
-        let of_models = (&models, &price_overrides, &budgets, &model_settings);
+        let of_models = (&models, &price_overrides, &budgets, &model_settings, native_tool_approvals);
         let version = version(&servers, &tools, &(&configs, &workflows, &defaults, &governance, of_models));
         let ruleset = Ruleset::compile(&RulesetInput {
             version,
@@ -172,6 +175,7 @@ impl Snapshot {
             configs,
             workflows: workflows.into_iter().map(|workflow| (workflow.id, workflow)).collect(),
             defaults,
+            native_tool_approvals,
             users: users.into_iter().map(|user| (user.id, user)).collect(),
             teams: teams.into_iter().map(|team| (team.id, team)).collect(),
             rule_authors,

@@ -70,6 +70,8 @@ pub fn document(document: &Document, source: &Source, tools: &[ToolSchema<'_>]) 
                     ToolOrigin::Builtin => schema.server == "builtin",
                     ToolOrigin::AnyServer => schema.server != "builtin",
                     ToolOrigin::Server(name) => schema.server == name,
+                    // What agents' own tools take is not known here.
+                    ToolOrigin::Agent => false,
                 }
         });
         let schemas: Vec<Value> = match read_schema(&tool.name) {

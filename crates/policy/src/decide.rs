@@ -52,7 +52,7 @@ impl Ruleset {
     /// What becomes of a built-in tool that no configuration speaks about: it reaches nothing, and is
     /// there for whoever may connect at all.
     pub fn built_in(&self, tool: &ToolRef) -> Option<Decision> {
-        let unspoken = tool.server_id.is_none() && self.config(tool).is_none();
+        let unspoken = tool.server_id.is_none() && !tool.is_native() && self.config(tool).is_none();
         unspoken.then(|| Decision {
             verdict: Verdict::Allow,
             rule: None,
@@ -105,6 +105,10 @@ impl Ruleset {
     ) -> Finding<'r> {
         if is_asking_tool(facts.tool) {
             return by_default(RuleAction::Allow, "the tool asks people and does nothing else");
+        }
+        if facts.tool.is_native() {
+            // Whoever asked about it has a default of its own for what no rule speaks about.
+            return by_default(RuleAction::Allow, "no rule speaks about the agent's own tool");
         }
         // What is not known to be old counts as new.
         let since = |since| facts.discovered_at.is_none_or(|at| at >= since);

@@ -327,6 +327,7 @@ fn tool_entry(rows: &Rows<'_>, config: &ToolConfig) -> Option<ToolEntry> {
     let source = match &config.source {
         ToolSource::Builtin => ToolOrigin::Builtin,
         ToolSource::AnyServer => ToolOrigin::AnyServer,
+        ToolSource::Agent => ToolOrigin::Agent,
         ToolSource::Server(id) => ToolOrigin::Server(rows.server_name(*id)?),
     };
     let custom_config = config.custom_config.as_ref().and_then(|raw| serde_json::from_str(raw.0.get()).ok());

@@ -62,6 +62,7 @@ impl Document {
             let source = match &tool.source {
                 ToolOrigin::Builtin => Some(ToolSource::Builtin),
                 ToolOrigin::AnyServer => Some(ToolSource::AnyServer),
+                ToolOrigin::Agent => Some(ToolSource::Agent),
                 ToolOrigin::Server(name) => rows.server_id(name).map(ToolSource::Server),
             };
             let Some(source) = source else {

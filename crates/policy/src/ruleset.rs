@@ -160,10 +160,15 @@ impl Ruleset {
 
     /// Why `who` may not see `tool`, if so.
     pub(crate) fn hidden_because(&self, who: &Principal, tool: &ToolRef) -> Option<&'static str> {
-        if who.allowed_tools.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| **name == *tool.exposed)) {
+        // A credential's lists name what it may reach through us; its agent's own tools are not reached.
+        let native = tool.is_native();
+        if !native
+            && who.allowed_tools.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| **name == *tool.exposed))
+        {
             return Some(NOT_AVAILABLE);
         }
         if let Some(allowed) = &who.allowed_servers
+            && !native
             && !is_asking_tool(tool)
             && !allowed.iter().any(|name| self.is_server(tool, name))
         {
@@ -226,6 +231,7 @@ impl Ruleset {
     fn tool(&self, tool: &ToolRef) -> Option<&CompiledTool> {
         let named = |source: &ToolSource| self.tools.get(source)?.get(&*tool.name);
         match tool.server_id {
+            None if tool.is_native() => named(&ToolSource::Agent),
             None => named(&ToolSource::Builtin),
             Some(id) => named(&ToolSource::Server(id)).or_else(|| named(&ToolSource::AnyServer)),
         }
@@ -234,7 +240,7 @@ impl Ruleset {
 
 /// Whether `tool` is one by which an agent asks people.
 pub(crate) fn is_asking_tool(tool: &ToolRef) -> bool {
-    tool.server_id.is_none() && ASKING_TOOLS.contains(&&*tool.name)
+    tool.server_id.is_none() && !tool.is_native() && ASKING_TOOLS.contains(&&*tool.name)
 }
 
 struct Compiler<'s> {

@@ -65,7 +65,7 @@ impl Sandbox {
         let mut whole = document.clone();
         let named = document.tools.iter().filter_map(|tool| match &tool.source {
             ToolOrigin::Server(name) => Some(name),
-            ToolOrigin::Builtin | ToolOrigin::AnyServer => None,
+            ToolOrigin::Builtin | ToolOrigin::AnyServer | ToolOrigin::Agent => None,
         });
         let known = |name: &String| document.mcp_servers.iter().any(|server| server.name == *name);
         let mut others: Vec<&String> = named.chain(servers).filter(|name| !known(name)).collect();
@@ -129,6 +129,9 @@ impl Sandbox {
     /// configured under that name.
     pub fn tool(&self, name: &str) -> Result<ToolRef, String> {
         let Some((server, tool)) = name.split_once('/') else { return self.bare_tool(name) };
+        if server == "agent" {
+            return Ok(ToolRef::native(tool));
+        }
         if server == "builtin" {
             return Ok(reference(None, tool));
         }
@@ -153,6 +156,7 @@ impl Sandbox {
         let mut named = self.configs.iter().filter(|config| config.tool_name == name);
         match (named.next().map(|config| &config.source), named.next()) {
             (Some(ToolSource::Builtin), None) => Ok(reference(None, name)),
+            (Some(ToolSource::Agent), None) => Ok(ToolRef::native(name)),
             (Some(ToolSource::Server(id)), None) => {
                 Ok(reference(self.servers.iter().find(|server| server.id == *id), name))
             }

@@ -172,6 +172,7 @@ pub(crate) async fn identify(parts: &Parts, app: &App) -> Result<Arc<Principal>,
     app.throttle().check(address, now).map_err(ApiError::too_many)?;
     app.governor().identify(credential).await.map_err(|error| match error {
         IdentifyError::Unavailable(error) => error.into(),
+        IdentifyError::AgentHalted(why) => ApiError::unauthorized(&why),
         IdentifyError::Unknown | IdentifyError::Expired => {
             app.throttle().wrong(address, credential, now);
             ApiError::unauthorized("Could not validate credentials")

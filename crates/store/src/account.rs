@@ -1,19 +1,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use preloop_types::{
-    AccountId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider,
-    InvitationId, KeyId, Model, ModelId, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId,
-    SessionId, StandingGrant, StandingGrantId, Team, TeamId, Timestamp, ToolConfigId, ToolId, ToolRef, User, UserId,
-    WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider, InvitationId, KeyId, Model, ModelId, NativeApprovals, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, StandingGrant, StandingGrantId, Team, TeamId, Timestamp, ToolConfigId, ToolId, ToolRef, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    AccountInfo, Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall,
-    DecidedPlace, Delegation, Device, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, Invitation, KeyRow,
-    Membership, OAuthCode, Passkey, PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, Review,
+    AccountInfo, AgentRow, Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall, DecidedPlace, Delegation, Device, EnrollmentRow, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, Invitation, KeyRow, Membership, OAuthCode, Passkey, PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, Review,
     RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow,
     UsageSums,
     db::{Conn, fetch_optional},
@@ -180,6 +175,14 @@ reads! {
     grant(id: GrantId) -> Option<Grant>;
     /// The open grants of a person, those used last first.
     grants_of(user: UserId, now: Timestamp) -> Vec<Grant>;
+    /// Every managed agent, by name.
+    agents() -> Vec<AgentRow>;
+    /// One managed agent.
+    agent(id: AgentId) -> Option<AgentRow>;
+    /// The onboardings of an agent, newest first.
+    enrollments(agent: AgentId) -> Vec<EnrollmentRow>;
+    /// Whether agents' own tools need a person where no rule speaks about them.
+    native_tool_approvals() -> NativeApprovals;
     /// An authorization code, used and expired ones too.
     oauth_code(hash: &Hash) -> Option<OAuthCode>;
     /// Where a person's sign-ins since `since` came from.

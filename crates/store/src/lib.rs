@@ -7,6 +7,7 @@
 
 mod account;
 mod account_info;
+mod agents;
 mod api_keys;
 pub mod approvals;
 mod background;
@@ -59,7 +60,8 @@ mod workflows;
 
 pub use account::{AccountStore, View};
 pub use account_info::AccountInfo;
-pub use api_keys::{FoundKey, KeyRow};
+pub use agents::{AgentRow, EnrollmentRow};
+pub use api_keys::{AgentStanding, FoundKey, KeyRow};
 pub use approvals::{
     Approval, ApprovalEvent, ApprovalFilter, ApprovalStatus, Ballot, Claim, Edit, Excluded, Execution, ExecutionState,
     HandOver, Joined, NewApproval, NewEdit, Reminder, Requester, TokenGrant, VoteCast, VoteOutcome, Voter,

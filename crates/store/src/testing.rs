@@ -13,12 +13,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use preloop_types::{Timestamp, WriterId};
+use preloop_types::{AccountId, Agent, AgentState, Timestamp, WriterId, config::RawJson};
+use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{Keys, ManualClock, NewOwner, Owner, Result, Store, StoreOptions, SystemClock};
+use crate::{AgentRow, Keys, ManualClock, NewOwner, Owner, Result, Store, StoreOptions, SystemClock};
 
 /// Runs each test against a fresh store of either kind.
 ///
@@ -241,6 +242,29 @@ fn cluster() -> Option<String> {
 }
 
 /// Lives as long as its standard input is open, which is as long as this process lives, however it ends.
+/// A managed agent that is active, as a row.
+pub fn agent(account: AccountId, agent: &Agent, now: Timestamp) -> AgentRow {
+    AgentRow {
+        id: agent.id,
+        account,
+        name: agent.name.clone(),
+        kind: agent.kind.clone(),
+        source_type: agent.kind.clone(),
+        source_id: agent.id.to_string(),
+        reference: None,
+        enrolled_via: "api_key".to_owned(),
+        tags: agent.tags.clone(),
+        owner: None,
+        state: AgentState::Active,
+        state_reason: None,
+        state_changed_at: None,
+        model_bindings: RawJson(RawValue::from_string("[]".to_owned()).expect("a list is JSON")),
+        last_seen_at: now,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
 const CLUSTER_SCRIPT: &str = r#"
 set -e
 bin=$1

@@ -60,6 +60,7 @@ fn source(source: &ToolSource) -> String {
     match source {
         ToolSource::Builtin => "builtin".to_owned(),
         ToolSource::AnyServer => "any_server".to_owned(),
+        ToolSource::Agent => "agent".to_owned(),
         ToolSource::Server(id) => id.to_string(),
     }
 }
@@ -68,6 +69,7 @@ fn parse_source(text: &str) -> Option<ToolSource> {
     match text {
         "builtin" => Some(ToolSource::Builtin),
         "any_server" => Some(ToolSource::AnyServer),
+        "agent" => Some(ToolSource::Agent),
         id => id.parse().ok().map(|id: ServerId| ToolSource::Server(id)),
     }
 }

@@ -28,6 +28,9 @@ pub const RESOURCES_READ: &str = "resources/read";
 /// `arguments`.
 pub const PROMPTS_GET: &str = "prompts/get";
 
+/// Where the tools live that agents carry out themselves.
+const AGENT: &str = "agent";
+
 impl ToolRef {
     /// The reading of a server's resources or prompts: governed like a tool, named after `method`.
     pub fn read(method: &str, server_id: ServerId, server: &str) -> Self {
@@ -40,6 +43,24 @@ impl ToolRef {
             definition: Hash::of(method),
             name,
         }
+    }
+
+    /// A tool the agent itself carries out, after it asked: its shell, its editor.
+    pub fn native(name: &str) -> Self {
+        let name: Arc<str> = name.into();
+        Self {
+            id: None,
+            server_id: None,
+            server: AGENT.into(),
+            exposed: name.clone(),
+            definition: Hash::of(&*name),
+            name,
+        }
+    }
+
+    /// Whether the agent itself carries it out: nothing here can.
+    pub fn is_native(&self) -> bool {
+        self.server_id.is_none() && &*self.server == AGENT
     }
 
     /// Whether this stands for reading resources or prompts: no row describes it.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    AgentId, Guardrails, Hash, KeyId, ModelPattern, RateLimit, Reviewer, RuleId, ServerId, TeamId, Timestamp,
-    ToolConfigId, ToolId, UserId, WorkflowId,
+    AgentId, Guardrails, Hash, KeyId, ModelPattern, NativeApprovals, RateLimit, Reviewer, RuleId, ServerId, TeamId,
+    Timestamp, ToolConfigId, ToolId, UserId, WorkflowId,
 };
 
 /// An upstream MCP server.
@@ -310,6 +310,8 @@ pub enum ToolSource {
     AnyServer,
     /// One upstream server's.
     Server(ServerId),
+    /// The agents' own: their shells and editors, which they ask about before they use them.
+    Agent,
 }
 
 words! {
@@ -391,6 +393,12 @@ pub struct SubjectGovernance {
     pub allowed_models: Vec<ModelPattern>,
     /// Most model calls and tokens in a minute, and model calls at a time.
     pub rate_limit: RateLimit,
+    /// Whether its own tools need a person where no rule speaks about them; as the account says when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_tool_approvals: Option<NativeApprovals>,
+    /// Who is asked about its own tools where no rule names anybody; as the account says when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_workflow: Option<WorkflowId>,
 }
 
 /// What happens to tools nothing else speaks about.

@@ -64,6 +64,8 @@ ids! {
     KeyId
     /// A managed agent.
     AgentId
+    /// One onboarding of an agent's installation.
+    EnrollmentId
     /// One run of an agent, from its first call to its last.
     SessionId
     /// An upstream MCP server.

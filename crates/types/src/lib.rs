@@ -6,6 +6,7 @@
 #[macro_use]
 mod words;
 
+mod agent;
 mod audience;
 mod budget;
 mod call;
@@ -35,6 +36,7 @@ mod standing;
 pub mod text;
 mod time;
 
+pub use agent::{AgentState, EnrollmentStatus, NativeApprovals};
 pub use audience::Audience;
 pub use budget::{Budget, BudgetAlerts, BudgetSubject, BudgetUnit, Period, Window};
 pub use call::{CallOutcome, OutcomeStatus, PROMPTS_GET, RESOURCES_READ, ToolCall, ToolRef};
@@ -47,8 +49,7 @@ pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Gua
 pub use halt::{Halt, HaltScope};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DelegationId, DeviceId, EndpointId, GrantId,
-    IdError, InvitationId, KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId,
+    AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DelegationId, DeviceId, EndpointId, EnrollmentId, GrantId, IdError, InvitationId, KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId,
     StandingGrantId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
 pub use identity_provider::{GroupMapping, IdentityProvider, ProviderKind};

@@ -1,5 +1,6 @@
 //! What each command does, one module per group.
 
+pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod budgets;

@@ -192,6 +192,7 @@ async fn token(client: &Client, printer: Printer, wanted: &Token) -> Result {
     let body = CreateSessionToken {
         session_source_type: wanted.kind.clone(),
         session_source_id: wanted.run.clone(),
+        runtime_principal_id: None,
         runtime_principal_name: wanted.agent.clone(),
         expires_in_minutes: Some(wanted.minutes),
         allowed_models: wanted.models.clone(),

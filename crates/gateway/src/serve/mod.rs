@@ -79,6 +79,7 @@ impl Gateway {
             IdentifyError::Unavailable(_) => {
                 Failure::new(503, "ledger_unavailable", "Preloop cannot check API keys now")
             }
+            IdentifyError::AgentHalted(why) => Failure::new(401, "agent_suspended", why),
             IdentifyError::Unknown | IdentifyError::Expired => Failure::new(401, "invalid_api_key", error.to_string()),
         })?;
         if !who.may(Permission::InvokeModels) {

@@ -16,8 +16,9 @@ use super::{
     shown::{call_as_asked, call_to_run},
 };
 use crate::{
-    Governor, Permit, Refusal, RefusalKind, Result, Snapshot,
+    Governor, IdentifyError, Permit, Refusal, RefusalKind, Result, Snapshot,
     governor::{halted, not_permitted},
+    identify::active,
     permit::{Claimed, Granted},
     records::{self, Basis},
 };
@@ -69,12 +70,22 @@ impl Approvals<'_> {
     async fn claim(&self, who: &Arc<Principal>, approval: &Approval) -> Result<Redeemed> {
         let snapshot = self.governor.snapshot(approval.account).await?;
         let (call, now) = (call_to_run(approval)?, self.governor.now());
+        // Whoever waited was identified when the wait began: much may have happened to them since.
+        let rows = self.governor.store().account(approval.account);
+        let standing = match rows.credential(who.key).await? {
+            Some(found) => active(found, now).map(drop),
+            None => Err(IdentifyError::Unknown),
+        };
+        if let Err(error) = standing {
+            let message = format!("The credential lost its standing after the call was asked about: {error}");
+            return self.give_up(approval, who, &call, (RefusalKind::ApprovalStale, message)).await;
+        }
         let decision = snapshot.decide(who, &call, now);
         if approval.edit.is_some() {
             let asked = snapshot.decide(who, &call_as_asked(approval)?, now);
             if let Some(why) = refuses(asked.verdict, decision.verdict) {
                 let message = format!("With the arguments as the approver changed them {why}: {}", decision.reason);
-                return self.give_up(approval, who, &call, message).await;
+                return self.give_up(approval, who, &call, (RefusalKind::ApprovalStale, message)).await;
             }
         }
         let stale = not_permitted(who, &call).or_else(|| stale(&snapshot, approval, who, &decision));

@@ -154,6 +154,10 @@ impl Approvals<'_> {
         if approval.status != ApprovalStatus::Approved || approval.execution.state != ExecutionState::None {
             return Ok(());
         }
+        if approval.tool.is_native() {
+            // Only the agent itself can: it asks again, or nothing happens.
+            return Ok(());
+        }
         let Some(who) = self.requester(&approval).await? else {
             return Ok(());
         };

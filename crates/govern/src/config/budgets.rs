@@ -141,9 +141,7 @@ async fn exists(tx: &mut Tx<'_>, subject: &BudgetSubject) -> Result<()> {
         BudgetSubject::User(Some(id)) => tx.user(*id).await?.is_some(),
         BudgetSubject::Team(id) => tx.team(*id).await?.is_some(),
         BudgetSubject::Key(Some(id)) => tx.key(*id).await?.is_some(),
-        BudgetSubject::Agent(Some(id)) => {
-            tx.keys().await?.iter().any(|key| key.agent.as_ref().is_some_and(|agent| agent.id == *id))
-        }
+        BudgetSubject::Agent(Some(id)) => tx.agent(*id).await?.is_some(),
         BudgetSubject::Tag(tag) => {
             limits::name("subject_id", tag)?;
             true

@@ -22,7 +22,7 @@ use super::{ConfigError, JsonObject, Result};
 pub(super) async fn check(tx: &mut Tx<'_>, config: &ToolConfig, rule: &AccessRule) -> Result<Vec<String>> {
     compile("condition_expression", rule)?;
     let tools = match config.source {
-        ToolSource::Builtin => Vec::new(),
+        ToolSource::Builtin | ToolSource::Agent => Vec::new(),
         ToolSource::AnyServer | ToolSource::Server(_) => tx.tools().await?,
     };
     let tool = tools.iter().find(|tool| {

@@ -1,11 +1,11 @@
 //! What narrows one credential or one managed agent.
 
-use preloop_store::{KeyRow, Tx};
+use preloop_store::Tx;
 use preloop_types::{
-    Principal,
+    NativeApprovals, Principal,
     config::{SubjectGovernance, SubjectRef},
 };
-use uuid::Uuid;
+use serde_json::json;
 
 use super::{
     Config, ConfigError, Result, conditions, limits,
@@ -17,7 +17,13 @@ impl Config {
     /// What narrows an API key or a managed agent.
     pub async fn governance(&self, who: &Principal, subject: SubjectRef) -> Result<SubjectGovernance> {
         let rows = self.store.account(who.account);
-        named(subject, &rows.keys().await?)?;
+        let known = match subject {
+            SubjectRef::Key(id) => rows.key(id).await?.is_some(),
+            SubjectRef::Agent(id) => rows.agent(id).await?.is_some(),
+        };
+        if !known {
+            return Err(unknown(subject));
+        }
         Ok(current(subject, rows.subject_governance().await?))
     }
 
@@ -33,6 +39,25 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Sets whether agents' own tools need a person where no rule speaks about them.
+    pub async fn put_native_tool_approvals(&self, who: &Principal, wanted: NativeApprovals) -> Result<()> {
+        let by = Actor::from(who);
+        self.change(who.account, move |tx| {
+            Box::pin(async move {
+                let old = tx.native_tool_approvals().await?;
+                if old != wanted {
+                    tx.put_native_tool_approvals(wanted).await?;
+                    let (old, new) = (json!({"native_tool_approvals": old}), json!({"native_tool_approvals": wanted}));
+                    by.changed(tx, What::Defaults, (by.account.0, "defaults"), Some(&old), Some(&new));
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
 /// Replaces what narrows a subject.
 pub(super) async fn put(
     tx: &mut Tx<'_>,
@@ -40,7 +65,11 @@ pub(super) async fn put(
     subject: SubjectRef,
     governance: SubjectGovernance,
 ) -> Result<SubjectGovernance> {
-    let (id, name) = named(subject, &tx.keys().await?)?;
+    let (id, name) = match subject {
+        SubjectRef::Key(id) => tx.key(id).await?.map(|key| (id.0, key.name)),
+        SubjectRef::Agent(id) => tx.agent(id).await?.map(|agent| (id.0, agent.name)),
+    }
+    .ok_or_else(|| unknown(subject))?;
     checked(tx, &governance).await?;
     let old = current(subject, tx.subject_governance().await?);
     if old != governance {
@@ -69,6 +98,7 @@ async fn checked(tx: &mut Tx<'_>, governance: &SubjectGovernance) -> Result<()> 
             conditions::compile(&format!("tool_rules.{tool}"), rule)?;
         }
     }
+    tools::own_workflow(tx, "approval_workflow_id", governance.approval_workflow).await?;
     limits::model_patterns("allowed_models", &governance.allowed_models)?;
     limits::rate("rate_limit", governance.rate_limit)
 }
@@ -77,16 +107,9 @@ fn current(subject: SubjectRef, all: Vec<(SubjectRef, SubjectGovernance)>) -> Su
     all.into_iter().find(|(other, _)| *other == subject).map(|(_, governance)| governance).unwrap_or_default()
 }
 
-/// The subject's id and name. An agent is known by the keys that are bound to it.
-fn named(subject: SubjectRef, keys: &[KeyRow]) -> Result<(Uuid, String)> {
-    match subject {
-        SubjectRef::Key(id) => {
-            let key = keys.iter().find(|key| key.id == id).ok_or(ConfigError::NotFound("API key"))?;
-            Ok((id.0, key.name.clone()))
-        }
-        SubjectRef::Agent(id) => {
-            let agent = keys.iter().filter_map(|key| key.agent.as_ref()).find(|agent| agent.id == id);
-            Ok((id.0, agent.ok_or(ConfigError::NotFound("agent"))?.name.clone()))
-        }
-    }
+fn unknown(subject: SubjectRef) -> ConfigError {
+    ConfigError::NotFound(match subject {
+        SubjectRef::Key(_) => "API key",
+        SubjectRef::Agent(_) => "agent",
+    })
 }

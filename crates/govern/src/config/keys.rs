@@ -3,14 +3,14 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use preloop_store::{KeyRow, Tx};
 use preloop_types::{
-    Agent, AgentId, CredentialKind, Hash, KeyId, ModelPattern, Permission, Principal, Scope, Timestamp,
+    Agent, CredentialKind, Hash, KeyId, ModelPattern, Permission, Principal, Scope, Timestamp,
     config::{SubjectGovernance, SubjectRef},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::{
-    Config, ConfigError, Result, governance, limits,
+    Config, ConfigError, Result, agents, governance, limits,
     record::{Actor, What},
 };
 
@@ -152,7 +152,10 @@ impl Config {
                     if new.expires_at.is_some_and(|end| end <= tx.now()) {
                         return Err(ConfigError::invalid("expires_at", "is in the past"));
                     }
-                    let agent = new.agent.as_ref().map(|agent| bound(agent, &keys, tx.now())).transpose()?;
+                    let agent = match &new.agent {
+                        Some(agent) => Some(agents::bound(tx, by, user, agent).await?),
+                        None => None,
+                    };
                     let row = KeyRow {
                         id: KeyId::new(tx.now()),
                         account: by.account,
@@ -242,16 +245,6 @@ pub(super) async fn insert(tx: &mut Tx<'_>, by: Actor, row: &KeyRow) -> Result<(
 pub(super) fn room(keys: &[KeyRow], now: Timestamp) -> Result<()> {
     let works = |key: &&KeyRow| key.revoked_at.is_none() && key.expires_at.is_none_or(|end| end > now);
     limits::room("API keys", keys.iter().filter(works).count(), limits::KEYS_MAX)
-}
-
-/// The agent a key is for: the one of that name, as it is described now, or a new one.
-pub(super) fn bound(new: &NewAgent, keys: &[KeyRow], now: Timestamp) -> Result<Agent> {
-    let name = limits::name("agent.name", &new.name)?;
-    let kind = limits::name("agent.kind", new.kind.as_deref().unwrap_or("custom"))?;
-    limits::count("agent.tags", new.tags.len(), limits::ITEMS_MAX)?;
-    let tags = new.tags.iter().map(|tag| limits::name("agent.tags", tag)).collect::<Result<_>>()?;
-    let known = keys.iter().filter_map(|key| key.agent.as_ref()).find(|agent| agent.name == name);
-    Ok(Agent { id: known.map_or_else(|| AgentId::new(now), |agent| agent.id), name, kind, tags })
 }
 
 pub(super) fn scopes(who: &Principal, words: &[String]) -> Result<Vec<Scope>> {

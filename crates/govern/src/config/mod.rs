@@ -5,6 +5,7 @@
 //! secrets and are never part of a row, a record or an answer.
 
 mod account;
+mod agents;
 mod budgets;
 mod bypasses;
 mod conditions;
@@ -45,6 +46,7 @@ use futures::future::BoxFuture;
 use preloop_store::{Store, Tx};
 use preloop_types::AccountId;
 
+pub use agents::{AgentChange, EnrollmentChange, Lifecycle, NewCredential, NewEnrollment};
 pub use budgets::{BudgetChange, NewBudget};
 pub use bypasses::NewBypass;
 pub use conditions::test_condition;

@@ -37,6 +37,8 @@ pub(super) enum What {
     Invitation,
     Policy,
     ApiKey,
+    ManagedAgent,
+    Enrollment,
     AiModel,
     PriceOverride,
     Budget,

@@ -9,7 +9,9 @@ use secrecy::SecretString;
 use serde_json::value::to_raw_value;
 
 use super::{
-    Config, ConfigError, MintedKey, NewAgent, Result, governance, keys, limits,
+    Config, ConfigError, MintedKey, Result,
+    agents::{self, Seen},
+    governance, keys, limits,
     record::{Actor, What},
 };
 
@@ -22,6 +24,8 @@ pub struct NewSessionToken {
     pub source_id: String,
     /// For people: where it runs.
     pub reference: Option<String>,
+    /// What the managed agent's installation calls the agent, over all its runs; its name when absent.
+    pub agent_id: Option<String>,
     /// The managed agent's name; its kind when absent.
     pub agent_name: Option<String>,
     /// How long the token lasts.
@@ -64,6 +68,9 @@ impl Config {
         let reference = new.reference.as_deref().filter(|text| !text.is_empty());
         let reference = reference.map(|text| limits::named("session_reference", text, SOURCE_ID_MAX)).transpose()?;
         let agent_name = new.agent_name.unwrap_or_else(|| source_type.clone());
+        let agent_name = limits::name("runtime_principal_name", &agent_name)?;
+        let agent_id = new.agent_id.as_deref().unwrap_or(&agent_name);
+        let agent_id = limits::named("runtime_principal_id", agent_id, SOURCE_ID_MAX)?;
         let allowed_models: Vec<_> = new.allowed_models.into_iter().map(ModelPattern).collect();
         let minted = MintedKey::new();
         let (hash, prefix) = (minted.hash, minted.prefix);
@@ -72,8 +79,8 @@ impl Config {
                 Box::pin(async move {
                     let all = tx.keys().await?;
                     keys::room(&all, tx.now())?;
-                    let agent = NewAgent { name: agent_name, kind: Some(source_type.clone()), tags: Vec::new() };
-                    let agent = keys::bound(&agent, &all, tx.now())?;
+                    let seen = Seen { source_type: &source_type, source_id: &agent_id, name: &agent_name };
+                    let agent = agents::seen(tx, by, user, &seen, reference.as_deref()).await?;
                     let id = KeyId::new(tx.now());
                     let principal = format!("agent:{}", agent.id);
                     let opened = tx

@@ -126,17 +126,8 @@ impl Sessions<'_> {
     /// beginning another.
     pub async fn end(&self, account: AccountId, id: SessionId, by: Subject, reason: &str, block: bool) -> Result<bool> {
         let why = reason.to_owned();
-        let ended = self.governor.store().write(account, move |tx| {
-            Box::pin(async move {
-                let reason = why;
-                let ended = tx.end_session(id, &reason, block).await?;
-                if ended {
-                    let body = json!({ "reason": reason, "block": block });
-                    record(tx, EntryKind::SessionEnded, Subject { session: Some(id), ..by }, &body);
-                }
-                Ok(ended)
-            })
-        });
+        let ended =
+            self.governor.store().write(account, move |tx| Box::pin(async move { end(tx, id, by, &why, block).await }));
         let ended = ended.await?;
         if ended {
             self.cancel_approvals(account, id, by).await?;
@@ -346,6 +337,22 @@ impl Runs {
         self.pinned.retain(|_, live| live.last_activity() >= since);
         self.stops.retain(|_, (stop, used)| Arc::strong_count(&stop.held) > 1 || *used >= since);
     }
+}
+
+/// Ends a run for good, with its record; false if it was over.
+pub(crate) async fn end(
+    tx: &mut Tx<'_>,
+    id: SessionId,
+    by: Subject,
+    reason: &str,
+    block: bool,
+) -> Result<bool, preloop_store::Error> {
+    let ended = tx.end_session(id, reason, block).await?;
+    if ended {
+        let body = json!({ "reason": reason, "block": block });
+        record(tx, EntryKind::SessionEnded, Subject { session: Some(id), ..by }, &body);
+    }
+    Ok(ended)
 }
 
 fn record(tx: &mut Tx<'_>, kind: EntryKind, subject: Subject, body: &serde_json::Value) {

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use preloop_govern::{Governor, ModelAdmission, ModelPermit, ModelRefusal, SessionSignal};
-use preloop_store::{Record, RecordFilter, Store, testing::TestStore};
+use preloop_store::{
+    Record, RecordFilter, Store,
+    testing::{self, TestStore},
+};
 use preloop_types::{
     AccountId, Agent, AgentId, Budget, BudgetAlerts, BudgetId, BudgetSubject, BudgetUnit, CallId, CostBound,
     CostSource, EntryKind, Exposure, Halt, HaltScope, Hash, Model, ModelCall, ModelId, ModelOutcome, ModelSettings,
@@ -37,9 +40,11 @@ impl Desk {
             tags: vec!["team=web".to_owned()],
         });
         let model = model(now, "fast");
+        let row = key.agent.as_ref().map(|agent| testing::agent(owner.account, agent, now)).unwrap();
         let rows = (key, model.clone());
         let insert = store.write(owner.account, move |tx| {
             Box::pin(async move {
+                tx.insert_agent(&row).await?;
                 tx.insert_key(&rows.0).await?;
                 tx.insert_model(&rows.1).await
             })

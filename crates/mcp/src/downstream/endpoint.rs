@@ -101,12 +101,16 @@ impl Arrival {
             guard::origin(&parts.headers, authority, options)?;
             let presented = parts.headers.contains_key(header::AUTHORIZATION);
             let Some(bearer) = guard::bearer(&parts.headers) else {
-                return Err(replies::unauthorized(options, authority, parts.uri.path(), presented));
+                let why = presented.then_some(replies::INVALID);
+                return Err(replies::unauthorized(options, authority, parts.uri.path(), why));
             };
             match shared.identify.identify(bearer, parts.uri.path()).await {
                 Ok(who) => who,
                 Err(Unidentified::Invalid) => {
-                    return Err(replies::unauthorized(options, authority, parts.uri.path(), true));
+                    return Err(replies::unauthorized(options, authority, parts.uri.path(), Some(replies::INVALID)));
+                }
+                Err(Unidentified::Halted(why)) => {
+                    return Err(replies::unauthorized(options, authority, parts.uri.path(), Some(&why)));
                 }
                 Err(Unidentified::Unavailable(why)) => {
                     tracing::error!(why, "credentials cannot be checked");

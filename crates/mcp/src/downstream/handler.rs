@@ -109,6 +109,9 @@ pub enum Unidentified {
     /// Nobody's, revoked or expired.
     #[error("the credential is not valid")]
     Invalid,
+    /// In order, but its agent is not active: why, for whoever holds it.
+    #[error("{0}")]
+    Halted(String),
     /// It could not be looked up; the request is refused, and worth repeating later.
     #[error("credentials cannot be checked now: {0}")]
     Unavailable(String),

@@ -63,12 +63,14 @@ pub(super) fn unavailable(what: String) -> Response {
     rpc_error(StatusCode::SERVICE_UNAVAILABLE, None, RpcError::new(error::INTERNAL_ERROR, what))
 }
 
+/// What is wrong with a credential that names nobody.
+pub(super) const INVALID: &str = "Authentication required: the credential is not valid or has expired";
+
 /// No credential, or one that names nobody.
-pub(super) fn unauthorized(options: &Options, authority: &str, path: &str, presented: bool) -> Response {
-    let (message, reason) = if presented {
-        ("Authentication required: the credential is not valid or has expired", ", error=\"invalid_token\"")
-    } else {
-        ("Authentication required: send `Authorization: Bearer <API key>`", "")
+pub(super) fn unauthorized(options: &Options, authority: &str, path: &str, wrong: Option<&str>) -> Response {
+    let (message, reason) = match wrong {
+        Some(why) => (why, ", error=\"invalid_token\""),
+        None => ("Authentication required: send `Authorization: Bearer <API key>`", ""),
     };
     let challenge = challenge(options, authority, path, &SCOPES.join(" "), reason);
     challenged(StatusCode::UNAUTHORIZED, &challenge, RpcError::new(error::UNAUTHENTICATED, message), None)

@@ -205,6 +205,7 @@ impl Executor for Firewall {
 impl Identify for Firewall {
     async fn identify(&self, bearer: &str, path: &str) -> Result<Arc<Principal>, Unidentified> {
         self.governor.identify_at(bearer, &Audience::of_path(path)).await.map_err(|error| match error {
+            IdentifyError::AgentHalted(why) => Unidentified::Halted(why),
             IdentifyError::Unknown | IdentifyError::Expired => Unidentified::Invalid,
             IdentifyError::Unavailable(error) => Unidentified::Unavailable(error.to_string()),
         })

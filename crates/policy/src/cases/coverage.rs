@@ -109,7 +109,9 @@ impl Meter {
             use crate::document::ToolOrigin;
             tool.entry.name == config.tool_name
                 && match (&tool.entry.source, &config.source) {
-                    (ToolOrigin::Builtin, ToolSource::Builtin) | (ToolOrigin::AnyServer, ToolSource::AnyServer) => true,
+                    (ToolOrigin::Builtin, ToolSource::Builtin)
+                    | (ToolOrigin::AnyServer, ToolSource::AnyServer)
+                    | (ToolOrigin::Agent, ToolSource::Agent) => true,
                     (ToolOrigin::Server(name), ToolSource::Server(id)) => ruleset.is_called(*id, name),
                     _ => false,
                 }

@@ -143,6 +143,8 @@ pub enum ToolOrigin {
     AnyServer,
     /// One upstream server's.
     Server(String),
+    /// The agents' own shells and editors.
+    Agent,
 }
 
 impl ToolOrigin {
@@ -151,6 +153,7 @@ impl ToolOrigin {
         match self {
             ToolOrigin::Builtin => "builtin",
             ToolOrigin::AnyServer => "mcp",
+            ToolOrigin::Agent => "agent",
             ToolOrigin::Server(name) => name,
         }
     }

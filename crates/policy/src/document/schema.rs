@@ -116,7 +116,7 @@ fn tool() -> Value {
         &["name"],
         json!({
             "name": text("The tool's name at its server"),
-            "source": {"type": "string", "default": "builtin", "description": "`builtin`, `mcp` for any server, or a server's name"},
+            "source": {"type": "string", "default": "builtin", "description": "`builtin`, `mcp` for any server, `agent` for the agents' own tools, or a server's name"},
             "enabled": flag("Hidden and refused when false", true),
             "approval_workflow": text("Who decides when a condition asks"),
             "justification": {"enum": ["optional", "required", null], "default": null},

@@ -37,7 +37,7 @@ fn server_names(active: &Document, after: &Document) -> Vec<String> {
         .flat_map(|document| {
             let of_tools = document.tools.iter().filter_map(|tool| match &tool.source {
                 ToolOrigin::Server(name) => Some(name.clone()),
-                ToolOrigin::Builtin | ToolOrigin::AnyServer => None,
+                ToolOrigin::Builtin | ToolOrigin::AnyServer | ToolOrigin::Agent => None,
             });
             document.mcp_servers.iter().map(|server| server.name.clone()).chain(of_tools).collect::<Vec<_>>()
         })
@@ -70,6 +70,7 @@ impl Comparison<'_> {
             seen.push(key);
             let name = match &tool.source {
                 ToolOrigin::Builtin => format!("builtin/{}", tool.name),
+                ToolOrigin::Agent => format!("agent/{}", tool.name),
                 ToolOrigin::Server(server) => format!("{server}/{}", tool.name),
                 // A server that has no configuration of its own for the tool.
                 ToolOrigin::AnyServer => match servers.iter().find(|server| !self.is_configured(server, &tool.name)) {

@@ -154,22 +154,8 @@ sensitive_data: {rules: []}
 tools: [{name: t, source: http}]
 ";
     insta::assert_snapshot!(errors(yaml), @r#"
-<<<<<<< HEAD
-    policy.yaml:5:20: `ai_driven` is not supported yet; people decide every request
-        5 |     approval_type: ai_driven
-          |                    ^^^^^^^^^
-    policy.yaml:7:23: `slack` needs a `webhook_url`
-        7 |     channel_configs: {slack: {webhook: https://x.example}}
-          |                       ^^^^^
-    policy.yaml:7:40: unknown key `webhook`
-        7 |     channel_configs: {slack: {webhook: https://x.example}}
-          |                                        ^^^^^^^^^^^^^^^^^
-    policy.yaml:8:1: `model_io` is not supported yet; what it should block would not be blocked
-        8 | model_io: [{id: injection}]
-=======
     policy.yaml:3:1: `model_io` is not supported yet; what it should block would not be blocked
         3 | model_io: [{id: injection}]
->>>>>>> f11246c (A model can look at requests before people do: it decides where it is sure, never votes, and where it fails nothing is approved)
           | ^^^^^^^^
     policy.yaml:4:1: `sensitive_data` is not supported yet; what it should block would not be blocked
         4 | sensitive_data: {rules: []}

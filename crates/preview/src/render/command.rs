@@ -13,6 +13,21 @@ use crate::{
 const COMMANDS: &[&str] = &["command", "cmd", "commands", "command_line", "shell_command", "bash_command", "argv"];
 /// Members that hold one if the tool is called a shell.
 const SCRIPTS: &[&str] = &["script", "code", "input", "bash", "shell", "arguments", "args"];
+/// Members beside a command that do not change what it does; those of `_preloop_…` are told by the agent's hook.
+const COMPANY: &[&str] = &[
+    "command",
+    "cmd",
+    "description",
+    "timeout",
+    "timeout_ms",
+    "cwd",
+    "workdir",
+    "directory",
+    "justification",
+    "_preloop_source",
+    "_preloop_cwd",
+    "_preloop_repository",
+];
 /// Words in the name of a tool that runs commands.
 const SHELL_WORDS: &[&str] = &["bash", "sh", "shell", "zsh", "terminal", "console"];
 /// Shells of another kind.
@@ -47,7 +62,8 @@ pub(crate) fn render(call: &Seen<'_>, draft: &mut Draft) {
     let mut programs: Vec<&str> = reports.iter().flat_map(|report| &report.programs).map(String::as_str).collect();
     programs.dedup();
     draft.headline(headline(reports.iter().map(|report| report.lines.len()).sum(), &programs));
-    if let Some(directory) = call.arguments.text(&["cwd", "workdir", "working_directory", "directory"]) {
+    if let Some(directory) = call.arguments.text(&["cwd", "workdir", "working_directory", "directory", "_preloop_cwd"])
+    {
         draft.fact("In", directory);
     }
     if !programs.is_empty() {
@@ -63,11 +79,7 @@ pub(crate) fn render(call: &Seen<'_>, draft: &mut Draft) {
         draft.section("The command in parts", report.lines.iter().map(|(mark, line)| (*mark, line.as_str())));
     }
     // Anything else a shell is told may change what it does: only the usual company is harmless.
-    let company = |name: &str| {
-        ["command", "cmd", "description", "timeout", "timeout_ms", "cwd", "workdir", "directory", "justification"]
-            .iter()
-            .any(|known| same(name, known))
-    };
+    let company = |name: &str| COMPANY.iter().any(|known| same(name, known));
     draft.understood = call.arguments.members().iter().all(|(name, _)| company(name));
     if call.arguments.get(&["dangerously_disable_sandbox", "with_escalated_permissions"]) == Some(&Json::Bool(true)) {
         draft.finding(Level::Danger, "it asks to run outside the agent's sandbox");

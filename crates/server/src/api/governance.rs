@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use preloop_api_types::governance::{Governance, GovernanceConfig, ScopedRule};
+use preloop_api_types::{
+    agents::GovernanceDefaults,
+    governance::{Governance, GovernanceConfig, ScopedRule},
+};
 use preloop_types::{
-    AgentId, KeyId, ModelPattern, RuleId, Timestamp, WorkflowId,
+    AgentId, KeyId, ModelPattern, NativeApprovals, RuleId, Timestamp, WorkflowId,
     config::{AccessRule, SubjectGovernance, SubjectRef},
 };
 use utoipa_axum::router::OpenApiRouter;
@@ -12,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     App,
     caller::{Caller, ManageAgents, ManageApiKeys, ViewAgents},
-    error::ApiResult,
+    error::{ApiError, ApiResult},
     extract::{Id, Json},
     openapi::guarded,
 };
@@ -23,6 +26,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(guarded!(put_of_key))
         .routes(guarded!(get_of_agent))
         .routes(guarded!(put_of_agent))
+        .routes(guarded!(get_defaults))
+        .routes(guarded!(put_defaults))
 }
 
 /// What narrows an API key.
@@ -63,13 +68,44 @@ async fn put_of_agent(
     put(&caller, SubjectRef::Agent(id), body).await
 }
 
+/// What holds for the own tools of all agents.
+#[utoipa::path(get, path = "/api/v1/account/governance-defaults", tag = "agents",
+    responses((status = 200, body = GovernanceDefaults)))]
+async fn get_defaults(caller: Caller<ViewAgents>) -> ApiResult<GovernanceDefaults> {
+    Ok(axum::Json(defaults(&caller).await?))
+}
+
+/// Replaces what holds for the own tools of all agents.
+#[utoipa::path(put, path = "/api/v1/account/governance-defaults", tag = "agents",
+    responses((status = 200, body = GovernanceDefaults)))]
+async fn put_defaults(
+    caller: Caller<ManageAgents>,
+    Json(body): Json<GovernanceDefaults>,
+) -> ApiResult<GovernanceDefaults> {
+    let wanted = approvals(&body.native_tool_approvals)?;
+    caller.config().put_native_tool_approvals(caller.who(), wanted).await?;
+    Ok(axum::Json(defaults(&caller).await?))
+}
+
+async fn defaults<P>(caller: &Caller<P>) -> Result<GovernanceDefaults, ApiError> {
+    let rows = caller.store().account(caller.who().account);
+    let differs = |(subject, governance): (SubjectRef, SubjectGovernance)| match subject {
+        SubjectRef::Agent(id) if governance.native_tool_approvals.is_some() => Some(id.0),
+        _ => None,
+    };
+    Ok(GovernanceDefaults {
+        native_tool_approvals: rows.native_tool_approvals().await?.as_str().to_owned(),
+        overridden_agent_ids: rows.subject_governance().await?.into_iter().filter_map(differs).collect(),
+    })
+}
+
 async fn put<P>(caller: &Caller<P>, subject: SubjectRef, body: GovernanceConfig) -> ApiResult<Governance> {
-    let governance = meant(body, caller.store().now());
+    let governance = meant(body, caller.store().now())?;
     let governance = caller.config().put_governance(caller.who(), subject, governance).await?;
     Ok(axum::Json(shown(subject, governance)))
 }
 
-fn meant(body: GovernanceConfig, now: Timestamp) -> SubjectGovernance {
+fn meant(body: GovernanceConfig, now: Timestamp) -> Result<SubjectGovernance, ApiError> {
     let rule = |rule: ScopedRule| AccessRule {
         id: RuleId::new(now),
         action: rule.action,
@@ -82,12 +118,20 @@ fn meant(body: GovernanceConfig, now: Timestamp) -> SubjectGovernance {
         shadow: rule.shadow,
     };
     let rules = |(tool, rules): (String, Vec<ScopedRule>)| (tool, rules.into_iter().map(rule).collect());
-    SubjectGovernance {
+    Ok(SubjectGovernance {
         tool_rules: body.tool_rules.into_iter().map(rules).collect(),
         tool_enabled_overrides: body.tool_enabled_overrides,
         allowed_models: body.allowed_models.into_iter().map(ModelPattern).collect(),
         rate_limit: body.rate_limit.into(),
-    }
+        native_tool_approvals: body.native_tool_approvals.as_deref().map(approvals).transpose()?,
+        approval_workflow: body.approval_workflow_id.map(WorkflowId),
+    })
+}
+
+fn approvals(word: &str) -> Result<NativeApprovals, ApiError> {
+    let message = || format!("`{word}` is not one of `enforce`, `off`");
+    let found = NativeApprovals::parse(word);
+    found.ok_or_else(|| ApiError::field("body", "native_tool_approvals", message(), "value_error"))
 }
 
 fn shown(subject: SubjectRef, governance: SubjectGovernance) -> Governance {
@@ -114,6 +158,8 @@ fn shown(subject: SubjectRef, governance: SubjectGovernance) -> Governance {
             rate_limit: governance.rate_limit.into(),
             tool_rules,
             tool_enabled_overrides: governance.tool_enabled_overrides,
+            native_tool_approvals: governance.native_tool_approvals.map(|word| word.as_str().to_owned()),
+            approval_workflow_id: governance.approval_workflow.map(|id| id.0),
         },
     }
 }

@@ -2,6 +2,7 @@
 
 mod access_rules;
 mod account;
+mod agents;
 mod ai_models;
 mod api_keys;
 mod approval_bypasses;
@@ -14,6 +15,7 @@ mod budgets;
 mod calls;
 mod chat;
 mod delegations;
+mod enrollments;
 mod event_webhooks;
 mod factors;
 mod governance;
@@ -25,6 +27,7 @@ mod mcp_oauth;
 mod mcp_servers;
 mod notification_preferences;
 mod passkeys;
+mod permission_check;
 mod policies;
 mod price_overrides;
 mod push;
@@ -67,6 +70,9 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(budgets::router())
         .merge(usage::router())
         .merge(runtime_sessions::router())
+        .merge(agents::router())
+        .merge(enrollments::router())
+        .merge(permission_check::router())
         .merge(governance::router())
         .merge(account::router())
         .merge(notification_preferences::router())

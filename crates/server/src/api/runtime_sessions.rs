@@ -181,6 +181,7 @@ async fn create_token(
         source_type: body.session_source_type.clone(),
         source_id: body.session_source_id.clone(),
         reference: body.session_reference.clone(),
+        agent_id: body.runtime_principal_id,
         agent_name: body.runtime_principal_name,
         lifetime: Duration::from_secs(u64::from(minutes) * 60),
         scopes: body.scopes,

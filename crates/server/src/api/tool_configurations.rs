@@ -52,13 +52,16 @@ async fn create(
 ) -> Result<(StatusCode, axum::Json<ToolConfiguration>), ApiError> {
     let source = match (body.tool_source.as_str(), body.mcp_server_id) {
         ("builtin" | "preloop_builtin", None) => ToolSource::Builtin,
+        ("agent", None) => ToolSource::Agent,
         ("mcp", Some(server)) => ToolSource::Server(ServerId(server)),
         ("mcp", None) => ToolSource::AnyServer,
         ("builtin" | "preloop_builtin", Some(_)) => {
             return Err(ApiError::bad_request("a built-in tool has no MCP server; use tool_source `mcp`"));
         }
         (other, _) => {
-            return Err(ApiError::bad_request(format!("tool_source `{other}` is not one of `builtin`, `mcp`")));
+            return Err(ApiError::bad_request(format!(
+                "tool_source `{other}` is not one of `builtin`, `mcp`, `agent`"
+            )));
         }
     };
     let change = ToolConfigChange {
@@ -135,6 +138,7 @@ fn shown(account: AccountId, config: &ToolConfig) -> ToolConfiguration {
     let (source, server) = match config.source {
         ToolSource::Builtin => ("builtin", None),
         ToolSource::AnyServer => ("mcp", None),
+        ToolSource::Agent => ("agent", None),
         ToolSource::Server(id) => ("mcp", Some(id.0)),
     };
     ToolConfiguration {

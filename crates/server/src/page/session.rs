@@ -255,7 +255,7 @@ async fn session_of(app: &App, token: &str) -> Result<Option<Session>, Response>
     match app.governor().identify(token).await {
         // API keys and clients' tokens are no browser's session.
         Ok(who) if who.credential == CredentialKind::Login => Ok(Some(Session { who, token: token.to_owned() })),
-        Ok(_) | Err(IdentifyError::Unknown | IdentifyError::Expired) => Ok(None),
+        Ok(_) | Err(IdentifyError::Unknown | IdentifyError::Expired | IdentifyError::AgentHalted(_)) => Ok(None),
         Err(IdentifyError::Unavailable(error)) => Err(ApiError::from(error).into_response()),
     }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what does not work fails the test")]
 
 mod agent;
+mod agents;
 mod app;
 mod approvals;
 mod audit;

@@ -23,6 +23,7 @@ macro_rules! migrations {
             70 "0070_policy",
             71 "0071_policy_counts",
             72 "0072_reviews",
+            80 "0080_agents",
         }
     };
     ($database:literal: $($number:literal $name:literal,)*) => {

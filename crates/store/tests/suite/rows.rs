@@ -195,6 +195,8 @@ each_store! {
             tool_enabled_overrides: BTreeMap::from([("read".to_owned(), false)]),
             allowed_models: vec![ModelPattern("anthropic/*".to_owned())],
             rate_limit: RateLimit { requests_per_minute: Some(60), ..RateLimit::default() },
+            native_tool_approvals: Some(preloop_types::NativeApprovals::Off),
+            approval_workflow: None,
         };
         let (d, r) = (defaults.clone(), rules.clone());
         store.write(owner.account, move |tx| Box::pin(async move {
@@ -228,7 +230,11 @@ each_store! {
             created_at: store.now(),
         };
         let (k, id) = (key.clone(), key.id);
-        store.write(owner.account, move |tx| Box::pin(async move { tx.insert_key(&k).await })).await.unwrap();
+        let agent = preloop_store::testing::agent(owner.account, key.agent.as_ref().unwrap(), store.now());
+        store.write(owner.account, move |tx| Box::pin(async move {
+            tx.insert_agent(&agent).await?;
+            tx.insert_key(&k).await
+        })).await.unwrap();
         assert_eq!(store.find_key(&key.hash).await.unwrap().unwrap().key, key);
 
         let mut events = store.events();

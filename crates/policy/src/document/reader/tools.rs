@@ -112,8 +112,9 @@ impl<'a> Reader<'a> {
                 self.notes.warn(Problem::new(path, message));
                 ToolOrigin::AnyServer
             }
-            kind @ ("http" | "agent") => {
-                tool.error("source", format!("tools of source `{kind}` are not supported yet"));
+            "agent" => ToolOrigin::Agent,
+            "http" => {
+                tool.error("source", "tools of source `http` are not supported yet");
                 ToolOrigin::Builtin
             }
             _ => {
