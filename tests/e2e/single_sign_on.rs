@@ -1,4 +1,4 @@
-//! An OpenID provider that the project did not write signs people in.
+//! An `OpenID` provider that the project did not write signs people in.
 
 use std::{collections::BTreeMap, process::Stdio};
 

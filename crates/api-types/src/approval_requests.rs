@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{DateTime, Utc, Uuid};
 
 /// A request for a human decision.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, spelled like this in the API")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalRequest {
     /// Its id.

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{DateTime, JsonObject, Update, Utc, Uuid};
 
 /// How people are asked.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, spelled like this in the API")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalWorkflow {
     /// Its id.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::{DateTime, Update, Utc, Uuid};
 
 /// An identity provider.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, spelled like this in the API")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IdentityProvider {
     /// Its id.

@@ -7,7 +7,8 @@ use url::Url;
 use crate::{
     client::parse_url,
     commands::{
-    agents, approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications, policy, prices, serve, sessions, set_password, teams, tools, usage, users,
+        agents, approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models,
+        notifications, policy, prices, serve, sessions, set_password, teams, tools, usage, users,
     },
     output::{Format, Printer},
 };

@@ -25,7 +25,8 @@ use preloop_types::text::printable;
 use crate::{
     cli::{Cli, Command},
     commands::{
-    agents, approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models, notifications, policy, prices, serve, sessions, set_password, teams, tools, usage, users, version,
+        agents, approvals, audit, budgets, completions, doctor, gateway, keys, kill_switch, login, mcp, models,
+        notifications, policy, prices, serve, sessions, set_password, teams, tools, usage, users, version,
     },
     failure::Result,
 };

@@ -62,6 +62,10 @@ pub struct GovernorOptions {
 }
 
 /// The answer to a call.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most of them are permits; boxing one would cost every call an allocation"
+)]
 pub enum Admission {
     /// Carry it out.
     Granted(Permit),

@@ -15,8 +15,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
-    Admission, Governor, Permit, Redeemed, Refusal, RefusalKind, SessionSignal, Snapshot, Waited,
-    governor::unavailable,
+    Admission, Governor, Permit, Redeemed, Refusal, RefusalKind, SessionSignal, Snapshot, Waited, governor::unavailable,
 };
 
 /// What an agent asks about one of its own tools.
@@ -178,18 +177,13 @@ fn by_default(snapshot: &Snapshot, who: &Principal, check: &NativeCheck, decisio
         "no rule speaks about it, and the agent's own settings allow it"
     } else if approvals.unwrap_or(snapshot.native_tool_approvals) == NativeApprovals::Off {
         "no rule speaks about it, and approvals of agents' own tools are off"
+    } else if let Some(workflow) = workflow(snapshot, who) {
+        decision.verdict = Verdict::Ask(workflow);
+        "no rule speaks about it: agents' own tools need a person"
     } else {
-        match workflow(snapshot, who) {
-            Some(workflow) => {
-                decision.verdict = Verdict::Ask(workflow);
-                "no rule speaks about it: agents' own tools need a person"
-            }
-            None => {
-                decision.verdict = Verdict::Deny;
-                decision.source = DecisionSource::NoWorkflow;
-                "no rule speaks about it, and there is no approval workflow to ask a person by; configure one"
-            }
-        }
+        decision.verdict = Verdict::Deny;
+        decision.source = DecisionSource::NoWorkflow;
+        "no rule speaks about it, and there is no approval workflow to ask a person by; configure one"
     };
     reason.clone_into(&mut decision.reason);
 }

@@ -114,8 +114,9 @@ pub struct Recipient {
 
 impl Recipient {
     /// A mailbox.
+    #[expect(clippy::needless_pass_by_value, reason = "both become part of it")]
     pub fn email(address: String, name: Option<String>) -> Self {
-        let to = json!({ "address": address, "name": name });
+        let to = json!({ "address": &address, "name": &name });
         Self { channel: "email".to_owned(), label: address, device: None, address: to }
     }
 

@@ -15,8 +15,8 @@ use dashmap::DashMap;
 use preloop_policy::{Facts, Ruleset, RulesetInput, StandingRules};
 use preloop_store::Store;
 use preloop_types::{
-    AccountId, Budget, Decision, EventType, Halt, HaltScope, Hash, Model, NativeApprovals, Permission, PriceOverride, Principal,
-    ServerId, Team, TeamId, Timestamp, ToolCall, ToolRef, User, UserId, WorkflowId,
+    AccountId, Budget, Decision, EventType, Halt, HaltScope, Hash, Model, NativeApprovals, Permission, PriceOverride,
+    Principal, ServerId, Team, TeamId, Timestamp, ToolCall, ToolRef, User, UserId, WorkflowId,
     config::{
         AccountModelSettings, Defaults, PinState, Server, ServerStatus, SubjectGovernance, SubjectRef, Tool,
         ToolConfig, Workflow,

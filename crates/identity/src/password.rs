@@ -107,7 +107,7 @@ pub(crate) fn check(field: &'static str, password: &SecretString, username: &str
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(Error::invalid(field, format!("is longer than {PASSWORD_BYTES_MAX} bytes")));
     }
-    if password.eq_ignore_ascii_case(username) || password.chars().all(|c| Some(c) == password.chars().next()) {
+    if password.eq_ignore_ascii_case(username) || password.chars().all(|c| password.starts_with(c)) {
         return Err(Error::invalid(field, "is too easy to guess"));
     }
     Ok(())

@@ -305,9 +305,9 @@ each_store! {
     }
 
     async fn requests_nobody_is_asked_about(store) {
+        type Change = fn(&mut AuthorizeParams);
         let world = World::new(store).await;
         let client = world.client().await;
-        type Change = fn(&mut AuthorizeParams);
         let refused: [(Change, ErrorCode, bool); 12] = [
             (|params| params.client_id = None, ErrorCode::InvalidRequest, false),
             (|params| params.client_id = Some("nobody".to_owned()), ErrorCode::InvalidClient, false),

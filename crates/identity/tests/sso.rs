@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 
 const SECRET: &str = "client secret : of preloop";
 
-/// An OpenID provider that says what a test wants it to.
+/// An `OpenID` provider that says what a test wants it to.
 #[derive(Clone)]
 struct Idp {
     issuer: String,
@@ -87,6 +87,7 @@ impl Idp {
         idp
     }
 
+    #[expect(clippy::unused_async, reason = "a handler")]
     async fn discovery(State(idp): State<Self>) -> Json<Value> {
         let issuer = &idp.issuer;
         Json(json!({
@@ -96,6 +97,7 @@ impl Idp {
         }))
     }
 
+    #[expect(clippy::unused_async, reason = "a handler")]
     async fn keys(State(idp): State<Self>) -> Json<Value> {
         let keys: Vec<Jwk> = idp.said.lock().unwrap().published.iter().map(|key| published(key)).collect();
         Json(json!({ "keys": keys }))
@@ -137,6 +139,7 @@ impl Idp {
         (axum::http::StatusCode::OK, Json(json!({"id_token": token, "access_token": "at", "token_type": "Bearer"})))
     }
 
+    #[expect(clippy::unused_async, reason = "a handler")]
     async fn me(State(idp): State<Self>, headers: HeaderMap) -> Json<Value> {
         assert_eq!(headers["authorization"], "Bearer at");
         let mut me = json!({"sub": "u-1"});
@@ -261,7 +264,7 @@ each_store! {
         };
         let id = team.id;
         let house = House::new(store, |provider| {
-            provider.groups_claim = "realm_access.groups".to_owned();
+            "realm_access.groups".clone_into(&mut provider.groups_claim);
             let mapping = |group: &str, role, team| GroupMapping { group: group.to_owned(), role, team };
             provider.groups = vec![mapping("/admins", Some(Role::Admin), None), mapping("/fin", Some(Role::Executor), Some(id))];
         }).await;

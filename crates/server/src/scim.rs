@@ -56,7 +56,7 @@ struct Refused {
     status: StatusCode,
     kind: Option<&'static str>,
     detail: String,
-    head: Option<ApiError>,
+    head: Option<Box<ApiError>>,
 }
 
 impl Refused {
@@ -71,7 +71,7 @@ impl Refused {
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self { status: error.status(), kind: None, detail: error.message(), head: Some(error) }
+        Self { status: error.status(), kind: None, detail: error.message(), head: Some(Box::new(error)) }
     }
 }
 
@@ -261,7 +261,9 @@ async fn put_user(directory: Directory, Path(of): Path<String>, body: Bytes) -> 
 
 async fn patch_user(directory: Directory, Path(of): Path<String>, body: Bytes) -> Answer {
     let of = id(&of, "user")?;
-    let patched = scim::patch(directory.user(of).await?, &read::<PatchRequest>(&body)?)?;
+    let before = directory.user(of).await?;
+    let mut patched = scim::patch(before.clone(), &read::<PatchRequest>(&body)?)?;
+    scim::settle_name(&before, &mut patched);
     directory.put_user(of, patched).await
 }
 

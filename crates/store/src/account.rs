@@ -1,16 +1,21 @@
 use std::collections::{BTreeMap, HashMap};
 
 use preloop_types::{
-    AccountId, AgentId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash, IdentityProvider, InvitationId, KeyId, Model, ModelId, NativeApprovals, OneTimePurpose, PermissionSet, PriceId, PriceOverride, ProviderId, ServerId, SessionId, StandingGrant, StandingGrantId, Team, TeamId, Timestamp, ToolConfigId, ToolId, ToolRef, User, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, Budget, BudgetId, BypassId, DelegationId, EndpointId, GrantId, Halt, Hash,
+    IdentityProvider, InvitationId, KeyId, Model, ModelId, NativeApprovals, OneTimePurpose, PermissionSet, PriceId,
+    PriceOverride, ProviderId, ServerId, SessionId, StandingGrant, StandingGrantId, Team, TeamId, Timestamp,
+    ToolConfigId, ToolId, ToolRef, User, UserId, WorkflowId, WriterId,
     config::{AccountModelSettings, Defaults, Server, SubjectGovernance, SubjectRef, Tool, ToolConfig, Workflow},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    AccountInfo, AgentRow, Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter, DecidedCall, DecidedPlace, Delegation, Device, EnrollmentRow, Error, EventEndpoint, Finding, FoundKey, Grant, GrantedRole, Invitation, KeyRow, Membership, OAuthCode, Passkey, PolicyVersion, Preferences, Record, RecordFilter, Reminder, Result, Review,
-    RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, Totp, UsageBy, UsageFilter, UsageRow,
-    UsageSums,
+    AccountInfo, AgentRow, Approval, ApprovalEvent, ApprovalFilter, BudgetWindow, Bypass, ChatLink, DeadLetter,
+    DecidedCall, DecidedPlace, Delegation, Device, EnrollmentRow, Error, EventEndpoint, Finding, FoundKey, Grant,
+    GrantedRole, Invitation, KeyRow, Membership, OAuthCode, Passkey, PolicyVersion, Preferences, Record, RecordFilter,
+    Reminder, Result, Review, RuntimeSession, Sealer, SecretOwner, SessionFilter, Store, ToolVersion, Totp, UsageBy,
+    UsageFilter, UsageRow, UsageSums,
     db::{Conn, fetch_optional},
     proof,
     seal::Vault,

@@ -49,8 +49,9 @@ pub use guardrail::{Detector, GuardrailAction, GuardrailRule, GuardrailSide, Gua
 pub use halt::{Halt, HaltScope};
 pub use hash::Hash;
 pub use id::{
-    AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DelegationId, DeviceId, EndpointId, EnrollmentId, GrantId, IdError, InvitationId, KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId, SessionId,
-    StandingGrantId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
+    AccountId, AgentId, ApprovalId, BudgetId, BypassId, CallId, ChangeId, DelegationId, DeviceId, EndpointId,
+    EnrollmentId, GrantId, IdError, InvitationId, KeyId, ModelId, PasskeyId, PriceId, ProviderId, RuleId, ServerId,
+    SessionId, StandingGrantId, TeamId, ToolConfigId, ToolId, UserId, WorkflowId, WriterId,
 };
 pub use identity_provider::{GroupMapping, IdentityProvider, ProviderKind};
 pub use model::{Model, ModelSettings, OnUnsupported, RateLimit, ResponsesApi, WeightedModel};

@@ -52,7 +52,7 @@ pub(crate) enum Approvals {
         /// Show a notice on the desktop for a new request
         #[arg(long)]
         desktop: bool,
-        /// Run this program for a new request, which finds it in PRELOOP_REQUEST_ID and PRELOOP_REQUEST_TOOL
+        /// Run this program for a new request, which finds it in `PRELOOP_REQUEST_ID` and `PRELOOP_REQUEST_TOOL`
         #[arg(long, value_name = "PROGRAM")]
         exec: Option<String>,
     },

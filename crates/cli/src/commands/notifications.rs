@@ -91,7 +91,7 @@ pub(crate) enum Devices {
     /// Register a topic on ntfy.sh or a server of your own
     AddNtfy {
         /// `https://ntfy.sh/my-topic`
-        #[arg(value_parser = some_text())]
+        #[arg(id = "address", value_name = "URL", value_parser = some_text())]
         url: String,
         /// What you call it
         #[arg(long, value_name = "NAME")]
@@ -115,7 +115,7 @@ pub(crate) enum Webhooks {
     /// Make an event webhook; the key that signs what it is told is shown once
     Add {
         /// Where events are posted
-        #[arg(value_parser = some_text())]
+        #[arg(id = "address", value_name = "URL", value_parser = some_text())]
         url: String,
         /// What it is told of (repeatable); everything, when left out
         #[arg(long = "event", value_name = "TYPE")]
@@ -311,8 +311,9 @@ async fn webhooks(client: &Client, printer: Printer, command: &Webhooks) -> Resu
             printer.done(&sent, &format!("event `{}` is on its way to `{}`", sent.event_id, endpoint.url))
         }
         Webhooks::Events => {
+            type Column = (&'static str, fn(&EventTypeInfo) -> String);
             let events: Vec<EventTypeInfo> = client.get("/api/v1/event-webhooks/catalogue").await?;
-            let columns: [(&str, fn(&EventTypeInfo) -> String); 2] =
+            let columns: [Column; 2] =
                 [("type", |event| event.event_type.clone()), ("told when", |event| event.description.clone())];
             printer.list(&events, &columns, "there are no events")
         }

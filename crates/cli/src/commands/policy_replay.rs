@@ -62,15 +62,14 @@ enum FailOn {
 
 pub(super) async fn run(command: &Replay, global: &Global, printer: Printer) -> Result {
     let policy = policy::read_one(&command.file)?;
-    let report = match &command.export {
-        Some(export) => replay_here(&policy, &export.display().to_string(), &read_whole(export)?)?,
-        None => {
-            let client = Client::new(global)?;
-            policy::valid(&client, &policy).await?;
-            let Replay { since, until, limit, prune, .. } = command;
-            let options = ReplayOptions { since: *since, until: *until, limit: *limit, prune: *prune };
-            client.post_document("/api/v1/policies/replay", &options, policy.text).await?
-        }
+    let report = if let Some(export) = &command.export {
+        replay_here(&policy, &export.display().to_string(), &read_whole(export)?)?
+    } else {
+        let client = Client::new(global)?;
+        policy::valid(&client, &policy).await?;
+        let Replay { since, until, limit, prune, .. } = command;
+        let options = ReplayOptions { since: *since, until: *until, limit: *limit, prune: *prune };
+        client.post_document("/api/v1/policies/replay", &options, policy.text).await?
     };
     match printer.format {
         Format::Table => printer.text(&shown(&report))?,

@@ -153,7 +153,7 @@ fn without_head(xml: &str) -> String {
 
 fn percent(coverage: &Coverage) -> u8 {
     let (all, seen) = (coverage.rules + coverage.branches, coverage.rules_seen + coverage.branches_seen);
-    if all == 0 { 100 } else { u8::try_from(seen * 100 / all).unwrap_or(100) }
+    (seen * 100).checked_div(all).map_or(100, |percent| u8::try_from(percent).unwrap_or(100))
 }
 
 fn shown(ran: &Ran) -> String {
@@ -166,11 +166,11 @@ fn shown(ran: &Ran) -> String {
     );
     for case in report.cases.iter().filter(|case| !case.passed) {
         let line = case.line.map(|line| format!(":{line}")).unwrap_or_default();
-        text += &format!("  failed {file}{line}: {}\n", preloop_types::text::one_line(&case.name));
+        text.extend(["  failed ", file, &line, ": ", &preloop_types::text::one_line(&case.name), "\n"]);
         text.extend(case.failures.iter().map(|failure| format!("      {failure}\n")));
     }
     for line in unseen(&report.coverage) {
-        text += &format!("  not seen: {line}\n");
+        text.extend(["  not seen: ", &line, "\n"]);
     }
     text
 }

@@ -98,6 +98,7 @@ impl Fake {
                     200,
                     json!({"id": id, "account_id": id, "username": "ann", "email": null, "full_name": null,
                     "email_verified": false, "is_superuser": false, "is_active": true,
+                    "user_source": "local", "last_login": null,
                     "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}),
                 )
             }

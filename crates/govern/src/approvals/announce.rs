@@ -68,25 +68,34 @@ pub(super) fn clean(text: &str) -> String {
     redact_text(text).unwrap_or_else(|| text.to_owned())
 }
 
+/// What a notice's link allows.
+#[derive(Clone, Copy)]
+enum Link {
+    /// There is none: devices hold a credential.
+    None,
+    /// The vote of whoever holds it, or of that person.
+    Of(Option<UserId>),
+}
+
 /// Somebody who is to be told.
 pub(super) struct Addressee {
     to: Recipient,
-    /// Whose votes the link's holder casts; none for devices, which hold a credential.
-    link_of: Option<Option<UserId>>,
+    /// What its link allows.
+    link: Link,
     after: Duration,
 }
 
 impl Addressee {
     fn person(to: Recipient, user: UserId, after: Duration) -> Self {
-        Self { to, link_of: Some(Some(user)), after }
+        Self { to, link: Link::Of(Some(user)), after }
     }
 
     fn place(to: Recipient) -> Self {
-        Self { to, link_of: Some(None), after: Duration::ZERO }
+        Self { to, link: Link::Of(None), after: Duration::ZERO }
     }
 
     fn device(device: &Device) -> Self {
-        Self { to: Recipient::device(device), link_of: None, after: Duration::ZERO }
+        Self { to: Recipient::device(device), link: Link::None, after: Duration::ZERO }
     }
 }
 
@@ -167,8 +176,11 @@ impl Approvals<'_> {
     /// One notice for each recipient, each link with a token of its own.
     pub(super) fn announcements(&self, story: &Story, recipients: Vec<Addressee>) -> Vec<Announcement> {
         let public_url = &self.governor.inner().options().public_url;
-        let announcement = |Addressee { to, link_of, after }| {
-            let token = link_of.map(|user| (Token::generate(), user));
+        let announcement = |Addressee { to, link, after }| {
+            let token = match link {
+                Link::None => None,
+                Link::Of(user) => Some((Token::generate(), user)),
+            };
             let story = story.clone();
             let request = ApprovalNotice {
                 request: story.request,

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// What became of a request.
+#[expect(clippy::large_enum_variant, reason = "most of them are permits, and live on the stack for a moment")]
 pub enum Redeemed {
     /// The caller carries the call out, now.
     Granted(Permit),

@@ -112,6 +112,7 @@ impl Config {
                 if new == old {
                     return Ok(new);
                 }
+                new.updated_at = tx.now();
                 tx.update_user(&new).await?;
                 by.changed(tx, What::User, (id.0, &new.username), Some(&Shown::from(&old)), Some(&Shown::from(&new)));
                 if old.is_active && !new.is_active {

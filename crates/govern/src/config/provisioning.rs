@@ -121,9 +121,11 @@ impl Config {
                     let user = users.iter().find(|user| user.id == *id);
                     let user =
                         user.ok_or_else(|| ConfigError::invalid("members", format!("there is no user `{id}`")))?;
-                    match wanted.contains(id) {
-                        true => teams::join(tx, by, &team, (*id, &user.username), None).await?,
-                        false => teams::leave(tx, by, &team, (*id, &user.username)).await?,
+                    let member = (*id, &user.username[..]);
+                    if wanted.contains(id) {
+                        teams::join(tx, by, &team, member, None).await?;
+                    } else {
+                        teams::leave(tx, by, &team, member).await?;
                     }
                 }
                 roles::an_owner_stays(tx).await?;
@@ -137,18 +139,19 @@ impl Config {
 /// A person the directory sees.
 async fn provisioned(tx: &mut Tx<'_>, id: UserId) -> Result<User> {
     let user = tx.user(id).await?.ok_or(ConfigError::NotFound("user"))?;
-    match tx.unprovisioned_users().await?.contains(&id) {
-        true => Err(ConfigError::NotFound("user")),
-        false => Ok(user),
+    if tx.unprovisioned_users().await?.contains(&id) {
+        return Err(ConfigError::NotFound("user"));
     }
+    Ok(user)
 }
 
 async fn put(tx: &mut Tx<'_>, by: Actor, who: &Principal, old: User, wanted: ProvisionedUser) -> Result<User> {
     not_above(tx, who, &old).await?;
-    let new = changed(old.clone(), wanted)?;
+    let mut new = changed(old.clone(), wanted)?;
     if new == old {
         return Ok(new);
     }
+    new.updated_at = tx.now();
     tx.update_user(&new).await?;
     by.changed(tx, What::User, (new.id.0, &new.username), Some(&Shown::from(&old)), Some(&Shown::from(&new)));
     if old.is_active && !new.is_active {

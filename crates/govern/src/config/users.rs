@@ -41,6 +41,7 @@ impl Config {
                     new.email_verified &= new.email == old.email;
                 }
                 if new != old {
+                    new.updated_at = tx.now();
                     tx.update_user(&new).await?;
                     by.credential_changed(
                         tx,

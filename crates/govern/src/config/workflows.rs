@@ -198,13 +198,13 @@ pub(super) async fn update(
     let channels_given = change.channels.is_some();
     let mut wanted = Wanted::default();
     if !channels_given {
-        old.channels
-            .webhook
-            .iter()
-            .flat_map(|webhook| &webhook.headers)
-            .for_each(|name| wanted.keep(header_secret(name)));
+        for name in old.channels.webhook.iter().flat_map(|webhook| &webhook.headers) {
+            wanted.keep(header_secret(name));
+        }
         for (channel, fields) in &old.channels.sealed {
-            fields.iter().for_each(|field| wanted.keep(format!("{channel}.{field}")));
+            for field in fields {
+                wanted.keep(format!("{channel}.{field}"));
+            }
         }
     }
     let mut workflow = changed(tx, old, &workflows, change, &mut wanted).await?;

@@ -364,14 +364,20 @@ async fn p4_two_nodes_share_one_budget_to_the_cent() {
     desk.quiet().await;
     let (settled, _) = never_above(&desk, budget, hard).await;
     assert_eq!(settled, recorded(&desk).await);
+}
 
-    // What one node holds and does not use, the other gets when it asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_node_holds_of_a_budget_and_does_not_use_the_other_gets_when_it_asks() {
+    let Some(store) = testing::fresh_postgres().await else { return };
+    let desk = Desk::new(store).await;
+    let hard = 100 * CENT;
+    let budget = desk.budget(BudgetUnit::Usd, Some(hard), None).await;
+    let (_other, governor, _running) = desk.another_node().await;
     granted(&desk.governor, &desk.agent, desk.call(1)).await.unwrap().settle(cost(0));
     desk.quiet().await;
-    let left = hard - settled;
-    granted(&governor, &desk.agent, desk.call(left)).await.unwrap().settle(cost(CENT));
+    granted(&governor, &desk.agent, desk.call(hard)).await.unwrap().settle(cost(CENT));
     desk.quiet().await;
-    let again = left - CENT;
+    let again = hard - CENT;
     granted(&desk.governor, &desk.agent, desk.call(again)).await.unwrap().settle(cost(again));
     desk.quiet().await;
     assert_eq!(never_above(&desk, budget, hard).await, (hard, 0));

@@ -12,7 +12,7 @@ use super::{Client, ErrorCode, OAuth, OAuthError, client::is_url, issuer, pkce::
 use crate::tokens;
 
 /// How long a code may take to come back.
-const CODE_LASTS: Duration = Duration::from_secs(300);
+const CODE_LASTS: Duration = Duration::from_mins(5);
 /// Longest `state`: it goes into a URL.
 const STATE_BYTES_MAX: usize = 4096;
 

@@ -10,7 +10,7 @@ mod resource;
 pub use filter::Filter;
 pub use patch::{PatchRequest, patch};
 pub use resource::{GroupResource, UserResource, group_json, list_json, schemas, service_provider_config, user_json};
-pub use resource::{resource_types, wanted_group, wanted_user};
+pub use resource::{resource_types, settle_name, wanted_group, wanted_user};
 
 /// Why a request cannot be carried out, with the words of RFC 7644, section 3.12.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

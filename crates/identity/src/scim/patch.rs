@@ -110,7 +110,9 @@ fn put(resource: &mut Value, path: &Path, value: Value, adds: bool) -> Result<()
     }
     match (place, value) {
         (Value::Array(items), Value::Array(more)) if adds && path.rest.is_empty() => {
-            more.into_iter().for_each(|item| add_once(items, item));
+            for item in more {
+                add_once(items, item);
+            }
         }
         (Value::Array(items), item) if adds && path.rest.is_empty() => add_once(items, item),
         (place, value) => set(place, &path.rest, value)?,
@@ -208,7 +210,7 @@ fn attribute_key(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn patched(resource: Value, operations: Value) -> Result<Value, ScimError> {
+    fn patched(resource: Value, operations: &Value) -> Result<Value, ScimError> {
         patch(resource, &serde_json::from_value(json!({ "Operations": operations })).unwrap())
     }
 
@@ -217,7 +219,7 @@ mod tests {
         let ann = json!({"userName": "ann", "active": true, "name": {"givenName": "Ann"}, "emails": [{"value": "a@x", "type": "work"}]});
         let now = patched(
             ann,
-            json!([
+            &json!([
                 {"op": "Replace", "path": "active", "value": "False"},
                 {"op": "replace", "value": {"name.familyName": "Lee", "displayName": "Ann Lee"}},
                 {"op": "Add", "path": r#"emails[type eq "work"].value"#, "value": "b@x"},
@@ -240,7 +242,7 @@ mod tests {
         let group = json!({"displayName": "ops", "members": [{"value": "1"}, {"value": "2"}, {"value": "3"}]});
         let now = patched(
             group,
-            json!([
+            &json!([
                 {"op": "add", "path": "members", "value": [{"value": "2"}, {"value": "4"}]},
                 {"op": "remove", "path": r#"members[value eq "1"]"#},
                 {"op": "Remove", "path": "members", "value": [{"value": "3"}]},
@@ -248,9 +250,12 @@ mod tests {
         )
         .unwrap();
         assert_eq!(now["members"], json!([{"value": "2"}, {"value": "4"}]));
-        assert_eq!(patched(now.clone(), json!([{"op": "remove", "path": "members"}])).unwrap()["members"], Value::Null);
         assert_eq!(
-            patched(now, json!([{"op": "replace", "path": "members", "value": []}])).unwrap()["members"],
+            patched(now.clone(), &json!([{"op": "remove", "path": "members"}])).unwrap()["members"],
+            Value::Null
+        );
+        assert_eq!(
+            patched(now, &json!([{"op": "replace", "path": "members", "value": []}])).unwrap()["members"],
             json!([])
         );
     }
@@ -266,7 +271,7 @@ mod tests {
             json!({"op": "add", "path": "a.b.c.d.e.f", "value": 3}),
             json!({"op": "replace", "path": "username.deep", "value": 3}),
         ] {
-            assert!(patched(json!({"userName": "ann"}), json!([operation])).is_err(), "{operation}");
+            assert!(patched(json!({"userName": "ann"}), &json!([operation])).is_err(), "{operation}");
         }
     }
 }

@@ -41,8 +41,8 @@ pub fn wanted_user(body: Value) -> Result<UserResource, ScimError> {
     let name = &body["name"];
     let parts =
         [text(&name["givenname"]), text(&name["familyname"])].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let full_name = text(&name["formatted"])
-        .or_else(|| text(&body["displayname"]))
+    let full_name = text(&body["displayname"])
+        .or_else(|| text(&name["formatted"]))
         .or_else(|| Some(parts).filter(|name| !name.is_empty()));
     Ok(UserResource {
         username: username.ok_or_else(|| ScimError::InvalidValue("`userName` is missing".to_owned()))?,
@@ -51,6 +51,20 @@ pub fn wanted_user(body: Value) -> Result<UserResource, ScimError> {
         full_name,
         active: flag(&body["active"])?,
     })
+}
+
+/// After a change of some of a person's names, those that were not changed say nothing any more: here
+/// all of them are one.
+pub fn settle_name(before: &Value, patched: &mut Value) {
+    let stale = &before["displayName"];
+    let name = &mut patched["name"];
+    let in_parts = !name["givenname"].is_null() || !name["familyname"].is_null();
+    if in_parts && name["formatted"] == *stale {
+        name["formatted"] = Value::Null;
+    }
+    if patched["name"]["formatted"] != *stale && patched["displayname"] == *stale {
+        patched["displayname"] = Value::Null;
+    }
 }
 
 fn address(emails: &Value) -> Result<Option<String>, ScimError> {

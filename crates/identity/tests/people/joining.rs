@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use preloop_identity::{Error, Invited, NewPerson, Step, invite, tokens::Lifetimes};
 use preloop_store::each_store;
-use preloop_types::{AccountId, Role};
+use preloop_types::{AccountId, InvitationId, Role};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::house::{House, PASSWORD, from, home, refused, secret};
@@ -14,7 +14,12 @@ fn person(username: &str) -> NewPerson {
 }
 
 async fn invited(house: &House, account: AccountId, roles: &[Role]) -> SecretString {
-    let invited = Invited { invitation: uuid::Uuid::nil(), by: house.ann, roles: roles.to_vec(), teams: Vec::new() };
+    let invited = Invited {
+        invitation: InvitationId(uuid::Uuid::nil()),
+        by: house.ann,
+        roles: roles.to_vec(),
+        teams: Vec::new(),
+    };
     let made = house.store.write(account, move |tx| {
         Box::pin(async move { invite(tx, "bob@example.org", &invited, Duration::from_hours(1)).await })
     });

@@ -114,6 +114,7 @@ impl Authenticator {
         }))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it becomes part of the credential")]
     fn credential(&self, response: Value) -> String {
         let id = encode(&self.id);
         json!({"id": id, "rawId": id, "type": "public-key", "response": response, "clientExtensionResults": {}})

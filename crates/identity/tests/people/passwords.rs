@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use preloop_identity::{Error, Invited, Step, invite, tokens::Lifetimes};
 use preloop_store::{NewOwner, each_store};
-use preloop_types::User;
+use preloop_types::{InvitationId, User};
 use secrecy::ExposeSecret;
 
 use crate::house::{House, PASSWORD, home, refused, secret, token_in};
@@ -121,7 +121,7 @@ each_store! {
         let house = House::of(store).await;
         house.identity.ask_to_verify(&house.who()).await.unwrap();
         let verify = house.mailed_token().await;
-        let invited = Invited { invitation: uuid::Uuid::nil(), by: house.ann, roles: Vec::new(), teams: Vec::new() };
+        let invited = Invited { invitation: InvitationId(uuid::Uuid::nil()), by: house.ann, roles: Vec::new(), teams: Vec::new() };
         let invitation = house.store.write(house.account, move |tx| {
             Box::pin(async move { invite(tx, "bob@example.org", &invited, Duration::from_hours(1)).await })
         });

@@ -33,10 +33,9 @@ pub(super) async fn of_path(
     request: http::Request<Body>,
 ) -> Response {
     let path = format!("/{}", path.trim_end_matches('/'));
-    if Audience::of_path(&path) != Audience::Everything {
-        document(&shared, &path, &request)
-    } else {
-        replies::empty(StatusCode::NOT_FOUND)
+    match Audience::of_path(&path) {
+        Audience::Everything => replies::empty(StatusCode::NOT_FOUND),
+        _ => document(&shared, &path, &request),
     }
 }
 

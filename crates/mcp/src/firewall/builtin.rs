@@ -149,7 +149,7 @@ pub(super) fn approved(permit: &Permit) -> Arc<RawValue> {
     let operation = operation.unwrap_or_default();
     let answer = permit.answer();
     let mut facts = json!({"status": "approved", "approval_id": permit.request(), "correlation_id": call.id});
-    for (name, value) in answer.iter().flat_map(|answer| answer.as_object()).flatten() {
+    for (name, value) in answer.iter().filter_map(|answer| answer.as_object()).flatten() {
         facts[name] = value.clone();
     }
     if &*call.tool.name != ASK_USER {

@@ -40,7 +40,7 @@ impl Firewall {
             return Ok(tasks::created(&held));
         }
         let patience = if held.workflow.async_approval { Duration::ZERO } else { self.options.hold };
-        match self.follow(&attempt, &held, patience).await? {
+        match Box::pin(self.follow(&attempt, &held, patience)).await? {
             Some(answer) => {
                 self.delivered(attempt.who, id).await;
                 answer

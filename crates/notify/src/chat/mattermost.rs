@@ -28,7 +28,7 @@ impl ChatDesk {
         // Its users' ids are the same in all its teams.
         let team = String::new();
         let who = Clicker { provider: "mattermost", team, id: payload.user_id, name: payload.user_name };
-        Ok(ChatAnswer::Json(answer(&self.click(&who, &button, approve).await)))
+        Ok(ChatAnswer::Json(answer(&Box::pin(self.click(&who, &button, approve)).await)))
     }
 }
 

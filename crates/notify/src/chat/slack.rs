@@ -66,7 +66,7 @@ impl ChatDesk {
         }
         let Some((button, approve)) = payload.button() else { return Ok(ChatAnswer::Taken) };
         let response_url = payload.response_url.clone();
-        let said = self.click(&payload.clicker(), &button, approve).await;
+        let said = Box::pin(self.click(&payload.clicker(), &button, approve)).await;
         if let Some(url) = response_url {
             let http = self.http.clone();
             // Slack is not kept waiting, and what it cannot be told changes nothing.

@@ -76,7 +76,7 @@ async fn without_a_signing_secret_there_is_a_link_alone() {
 
     rig.deliver().await;
 
-    let mut told: Vec<Value> = receiver.told().iter().map(|told| told.json()).collect();
+    let mut told: Vec<Value> = receiver.told().iter().map(crate::receiver::Told::json).collect();
     told.sort_by_key(|message| message["text"] == "");
     assert_eq!(elements(&told[0]).len(), 1);
     assert!(elements(&told[0])[0]["value"].is_null());

@@ -181,7 +181,7 @@ tools:
     kept: $.mcp_servers[name=bank] $.mcp_servers[name=files] $.mcp_servers[name=shell] $.approval_workflows[name=people] $.approval_workflows[name=two-eyes] $.approval_workflows[name=poll-me] $.approval_workflows[name=robot-first] $.tools[name=close_books,source=mcp] $.tools[name=create_issue,source=builtin]
     1 addition(s), 2 modification(s)
     "#);
-    assert_eq!(Diff::between(&current, &wanted, true).summary(), "1 addition(s), 8 removal(s), 2 modification(s)");
+    assert_eq!(Diff::between(&current, &wanted, true).summary(), "1 addition(s), 9 removal(s), 2 modification(s)");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use preloop_api_types::{
         ApprovalWorkflow, CreateApprovalWorkflow, UpdateApprovalWorkflow, WebhookSecret, WorkflowFields,
     },
 };
-use preloop_govern::config::{DecidersChange, SavedWorkflow, WorkflowChange};
+use preloop_govern::config::{DecidersChange, Patch, SavedWorkflow, WorkflowChange};
 use preloop_types::{
     AccountId, ReviewFallback, Reviewer, TeamId, UserId, WorkflowId,
     config::{RawJson, Workflow},
@@ -130,7 +130,7 @@ fn change(name: Option<String>, fields: WorkflowFields) -> Result<WorkflowChange
 }
 
 /// What is said of the reviewer: a mode, or a model.
-fn reviewer(fields: &WorkflowFields) -> Result<Option<Option<Reviewer>>, ApiError> {
+fn reviewer(fields: &WorkflowFields) -> Result<Patch<Reviewer>, ApiError> {
     let wrong = |field: &str, message: String| ApiError::field("body", field, message, "value_error");
     one_of("approval_mode", fields.approval_mode.as_deref(), &["standard", "ai_driven"])?;
     let Some(model) = &fields.ai_model else {

@@ -20,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// Delegations that hold or are to come.
-#[utoipa::path(get, path = "/api/v1/approval-delegations", tag = "approval-requests",
+#[utoipa::path(get, path = "/api/v1/approval-delegations", tag = "approval-delegations",
     responses((status = 200, body = Vec<Delegation>)))]
 async fn list(caller: Caller<ViewApprovals>) -> ApiResult<Vec<Delegation>> {
     let delegations = caller.governor().approvals().delegations(caller.who().account).await?;
@@ -28,7 +28,7 @@ async fn list(caller: Caller<ViewApprovals>) -> ApiResult<Vec<Delegation>> {
 }
 
 /// Names who decides in the caller's place, or for those who manage users in anybody's.
-#[utoipa::path(post, path = "/api/v1/approval-delegations", tag = "approval-requests",
+#[utoipa::path(post, path = "/api/v1/approval-delegations", tag = "approval-delegations",
     responses((status = 201, body = Delegation)))]
 async fn create(
     caller: Caller<DecideApprovals>,
@@ -46,7 +46,7 @@ async fn create(
 }
 
 /// Ends a delegation.
-#[utoipa::path(delete, path = "/api/v1/approval-delegations/{id}", tag = "approval-requests",
+#[utoipa::path(delete, path = "/api/v1/approval-delegations/{id}", tag = "approval-delegations",
     responses((status = 200, body = Delegation)))]
 async fn end(caller: Caller<DecideApprovals>, Id(id): Id<DelegationId>) -> ApiResult<Delegation> {
     let delegation = caller.governor().approvals().end_delegation(caller.who(), id).await?;

@@ -28,7 +28,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// The onboardings of a managed agent, newest first.
-#[utoipa::path(get, path = "/api/v1/agents/{id}/enrollments", tag = "agents",
+#[utoipa::path(get, path = "/api/v1/agents/{id}/enrollments", tag = "agent-enrollments",
     responses((status = 200, body = Vec<Enrollment>)))]
 async fn list(caller: Caller<ManageAgents>, Id(id): Id<AgentId>) -> ApiResult<Vec<Enrollment>> {
     let rows = caller.store().account(caller.who().account);
@@ -37,7 +37,7 @@ async fn list(caller: Caller<ManageAgents>, Id(id): Id<AgentId>) -> ApiResult<Ve
 }
 
 /// Notes an onboarding. Secrets in it are hidden before anything is kept.
-#[utoipa::path(post, path = "/api/v1/agents/{id}/enrollments", tag = "agents",
+#[utoipa::path(post, path = "/api/v1/agents/{id}/enrollments", tag = "agent-enrollments",
     responses((status = 201, body = Enrollment)))]
 async fn create(
     caller: Caller<ManageAgents>,
@@ -63,7 +63,7 @@ async fn create(
 }
 
 /// Notes that an onboarding was checked.
-#[utoipa::path(post, path = "/api/v1/agents/{id}/enrollments/{enrollment_id}/validate", tag = "agents",
+#[utoipa::path(post, path = "/api/v1/agents/{id}/enrollments/{enrollment_id}/validate", tag = "agent-enrollments",
     responses((status = 200, body = Enrollment)))]
 async fn validate(
     caller: Caller<ManageAgents>,
@@ -74,7 +74,7 @@ async fn validate(
 }
 
 /// Notes that an onboarding was undone.
-#[utoipa::path(post, path = "/api/v1/agents/{id}/enrollments/{enrollment_id}/restore", tag = "agents",
+#[utoipa::path(post, path = "/api/v1/agents/{id}/enrollments/{enrollment_id}/restore", tag = "agent-enrollments",
     responses((status = 200, body = Enrollment)))]
 async fn restore(
     caller: Caller<ManageAgents>,

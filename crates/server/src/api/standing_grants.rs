@@ -20,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// Standing grants that hold, oldest first.
-#[utoipa::path(get, path = "/api/v1/standing-grants", tag = "approval-requests", params(ListStandingGrants),
+#[utoipa::path(get, path = "/api/v1/standing-grants", tag = "standing-grants", params(ListStandingGrants),
     responses((status = 200, body = Vec<StandingGrant>)))]
 async fn list(caller: Caller<ViewApprovals>, Query(query): Query<ListStandingGrants>) -> ApiResult<Vec<StandingGrant>> {
     let all = query.all.unwrap_or(false);
@@ -29,7 +29,7 @@ async fn list(caller: Caller<ViewApprovals>, Query(query): Query<ListStandingGra
 }
 
 /// Allows calls of a tool ahead. Only approvers whose single approval would do can give it.
-#[utoipa::path(post, path = "/api/v1/standing-grants", tag = "approval-requests",
+#[utoipa::path(post, path = "/api/v1/standing-grants", tag = "standing-grants",
     responses((status = 201, body = StandingGrant)))]
 async fn create(
     caller: Caller<DecideApprovals>,
@@ -55,7 +55,7 @@ async fn create(
 }
 
 /// Takes a leave back.
-#[utoipa::path(delete, path = "/api/v1/standing-grants/{id}", tag = "approval-requests",
+#[utoipa::path(delete, path = "/api/v1/standing-grants/{id}", tag = "standing-grants",
     responses((status = 200, body = StandingGrant)))]
 async fn revoke(caller: Caller<DecideApprovals>, Id(id): Id<StandingGrantId>) -> ApiResult<StandingGrant> {
     let grant = caller.governor().approvals().revoke_standing_grant(caller.who(), id).await?;

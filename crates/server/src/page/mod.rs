@@ -43,6 +43,7 @@ pub(crate) fn router() -> Router<App> {
 }
 
 /// What the form sends.
+#[expect(clippy::struct_field_names, reason = "the names of the form's fields")]
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]

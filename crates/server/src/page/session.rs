@@ -225,18 +225,17 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
             return Err(foreign());
         }
         let form = Form::<T>::from_request(Request::from_parts(parts, Body::from(body)), app).await;
-        match form {
-            Ok(Form(form)) => Ok(Self { guest, form }),
-            Err(_) => {
-                let text = "Something is missing in the form. Nothing was changed. Go back and try again.";
-                Err(guest.message(StatusCode::BAD_REQUEST, "This form is not complete", text))
-            }
+        if let Ok(Form(form)) = form {
+            return Ok(Self { guest, form });
         }
+        let text = "Something is missing in the form. Nothing was changed. Go back and try again.";
+        Err(guest.message(StatusCode::BAD_REQUEST, "This form is not complete", text))
     }
 }
 
 impl<T> Posted<T> {
     /// The form of somebody who has to be signed in.
+    #[expect(clippy::result_large_err, reason = "the error is the answer, as everywhere in a page")]
     pub(crate) fn of_person(self) -> Result<(PageSession, T), Response> {
         match self.guest.who().cloned() {
             Some(who) => Ok((PageSession { guest: self.guest, who }, self.form)),

@@ -36,6 +36,7 @@ struct Asked {
     next: String,
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of the form's fields")]
 #[derive(Deserialize)]
 struct Password {
     #[serde(default)]
@@ -44,6 +45,7 @@ struct Password {
     password: SecretString,
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of the form's fields")]
 #[derive(Deserialize)]
 struct Code {
     #[serde(default)]

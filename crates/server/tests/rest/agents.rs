@@ -110,7 +110,7 @@ async fn agents_are_one_accounts_own_and_never_administer() {
         assert_eq!(app.owner.post(&validate, json!({})).await.ok()["status"], "validated");
         stranger.post(&validate, json!({})).await.fails(404);
         let listed = app.owner.get(&format!("{AGENTS}?tags=team=web&agent_kind=claude_code&status=active")).await.ok();
-        assert_eq!((&listed["total"], &listed["items"][0]["owner_username"]), (&json!(1), &json!("owner")));
+        assert_eq!((&listed["total"], &listed["items"][0]["owner_username"]), (&json!(1), &json!("ann")));
     }
 }
 

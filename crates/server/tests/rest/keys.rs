@@ -38,7 +38,10 @@ async fn keys_get_no_more_than_was_meant() {
     let plain = app.owner.post(KEYS, json!({"name": "plain"})).await.created();
     assert_eq!(plain["scopes"], json!(["mcp:read", "mcp:write", "gateway:invoke"]));
     let detail = app.owner.post(KEYS, json!({"name": "odd", "scopes": ["root"]})).await.fails(400);
-    assert_eq!(detail, "scope `root` is not one of `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`, `push_proxy`");
+    assert_eq!(
+        detail,
+        "scope `root` is not one of `mcp:read`, `mcp:write`, `gateway:invoke`, `admin`, `push_proxy`, `scim`"
+    );
     app.owner.post(KEYS, json!({"name": "old", "expires_at": "2001-01-01T00:00:00Z"})).await.fails(422);
     let agent = app.with_key(plain["key"].as_str().unwrap());
     agent.post(KEYS, json!({"name": "more", "scopes": ["admin"]})).await.fails(403);

@@ -64,9 +64,9 @@ async fn people_come_change_and_go_as_the_directory_says() {
         assert!(!made.to_string().contains("never kept"));
         refused(&directory.send(Method::POST, "Users", &bob).await, 409, "uniqueness");
 
-        let found = directory.get(r#"Users?filter=userName%20eq%20%22BOB@corp.example%22"#).await;
+        let found = directory.get("Users?filter=userName%20eq%20%22BOB@corp.example%22").await;
         assert_eq!((&found["totalResults"], &found["Resources"][0]["id"]), (&json!(1), &json!(id)));
-        assert_eq!(directory.get(r#"Users?filter=externalId%20eq%20%22nobody%22"#).await["totalResults"], 0);
+        assert_eq!(directory.get("Users?filter=externalId%20eq%20%22nobody%22").await["totalResults"], 0);
         let page = directory.get("Users?startIndex=2&count=1").await;
         assert_eq!(
             (&page["totalResults"], &page["itemsPerPage"], &page["startIndex"]),
@@ -79,6 +79,8 @@ async fn people_come_change_and_go_as_the_directory_says() {
             .await
             .ok();
         assert_eq!((&now["displayName"], &now["active"]), (&json!("Bobby"), &json!(false)));
+        let parts = json!([{"op": "replace", "path": "name.givenName", "value": "Rob"}, {"op": "add", "path": "name.familyName", "value": "Lee"}]);
+        assert_eq!(directory.patch(&path, parts).await.ok()["displayName"], "Rob Lee");
         let users = app.owner.get("/api/v1/users").await.ok();
         let there = users["users"].as_array().unwrap().iter().find(|user| user["id"] == id).unwrap().clone();
         assert_eq!((&there["is_active"], &there["user_source"]), (&json!(false), &json!("scim")));
@@ -125,7 +127,7 @@ async fn groups_are_teams() {
     let stranger =
         json!([{"op": "add", "path": "members", "value": [{"value": "00000000-0000-7000-8000-000000000000"}]}]);
     refused(&directory.patch(&path, stranger).await, 400, "invalidValue");
-    assert_eq!(directory.get(r#"Groups?filter=displayName%20eq%20%22finance%22"#).await["totalResults"], 1);
+    assert_eq!(directory.get("Groups?filter=displayName%20eq%20%22finance%22").await["totalResults"], 1);
     assert_eq!(directory.send(Method::DELETE, &path, &Value::Null).await.status, 204);
     refused(&directory.send(Method::GET, &path, &Value::Null).await, 404, "");
 }
@@ -148,7 +150,7 @@ async fn only_a_directorys_key_provisions_and_it_does_nothing_else() {
     refused(&theirs.send(Method::DELETE, &format!("Users/{ours}"), &Value::Null).await, 404, "");
 
     // The last owner, whose key it is, cannot be kept out by mistake.
-    let found = directory.get(r#"Users?filter=userName%20eq%20%22ann%22"#).await;
+    let found = directory.get("Users?filter=userName%20eq%20%22ann%22").await;
     let ann = format!("Users/{}", found["Resources"][0]["id"].as_str().unwrap());
     let reply = directory.patch(&ann, json!([{"op": "replace", "path": "active", "value": false}])).await;
     assert!(reply.status.is_client_error() && reply.text.contains("key"), "{}", reply.text);

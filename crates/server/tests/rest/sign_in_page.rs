@@ -69,11 +69,6 @@ impl<'a> Browser<'a> {
         all.extend(fields);
         self.send(Method::POST, path, &all, origin).await
     }
-
-    pub(crate) async fn sign_in(&mut self) -> Reply {
-        let page = self.open("/sign-in").await;
-        self.submit(&page, "/sign-in", &[("username", "ann"), ("password", PASSWORD)]).await
-    }
 }
 
 fn goes_to(reply: &Reply) -> &str {

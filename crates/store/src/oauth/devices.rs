@@ -34,6 +34,7 @@ pub struct OAuthDevice {
 }
 
 /// What a poll found.
+#[expect(clippy::large_enum_variant, reason = "made once a poll, and taken apart at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolledDevice {
     /// As it is now.

@@ -82,6 +82,7 @@ struct Recorded<'a> {
     model_bindings: &'a RawJson,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
 fn no_bindings(bindings: &&RawJson) -> bool {
     bindings.0.get() == "[]"
 }
@@ -183,11 +184,10 @@ async fn step_to(
             return Err(ConfigError::Refused(message));
         }
         (Lifecycle::Suspend, _) => AgentState::Suspended,
-        (Lifecycle::Resume, _) => AgentState::Active,
         (Lifecycle::Reenroll, AgentState::Suspended) => {
             return Err(ConfigError::Refused(format!("agent `{}` is suspended; resume it", row.name)));
         }
-        (Lifecycle::Reenroll, _) => AgentState::Active,
+        (Lifecycle::Resume | Lifecycle::Reenroll, _) => AgentState::Active,
         (Lifecycle::Decommission, _) => AgentState::Decommissioned,
     };
     if state == row.state {
