@@ -20,6 +20,7 @@ mod gateway_sdks;
 mod gateway_secrets;
 mod hostile;
 mod joining;
+mod quorum;
 mod replicas;
 mod rig;
 mod sdks;

@@ -87,6 +87,8 @@ async fn provider(clients: &Clients, plan: &Value) -> (Child, String) {
     child.stdin.take().unwrap().write_all(plan.to_string().as_bytes()).await.unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let issuer = lines.next_line().await.unwrap().unwrap();
+    // It says more, and ends if nobody listens.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     (child, issuer)
 }
 

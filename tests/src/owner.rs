@@ -16,7 +16,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn new(url: String, key: String) -> Self {
+    /// Somebody with that credential.
+    pub fn new(url: String, key: String) -> Self {
         Self { http: http_client(), url, key }
     }
 
