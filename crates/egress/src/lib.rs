@@ -15,11 +15,13 @@
 mod address;
 mod client;
 mod lean;
+mod read;
 mod resolver;
 mod url_check;
 
 pub use address::is_private;
 pub use client::{Client, Egress, EgressOptions, Policy, Redirects};
 pub use lean::{Chunks, LeanClient, SendError};
+pub use read::{ReadError, read_capped};
 pub use resolver::{Lookup, SystemLookup};
-pub use url_check::{Refused, refusal};
+pub use url_check::{Refused, is_loopback, is_secure, refusal};

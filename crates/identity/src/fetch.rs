@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use preloop_egress::Refused;
-use reqwest::{RequestBuilder, Response};
+use preloop_egress::{ReadError, Refused, read_capped};
+use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
-use url::{Host, Url};
 
 /// Largest document.
 const DOCUMENT_MAX: usize = 256 * 1024;
@@ -44,8 +43,10 @@ pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder, what: &'s
     };
     let response = request.timeout(ANSWER_WITHIN).send().await.map_err(failed)?;
     let status = response.status();
-    let body = capped(response).await.map_err(failed)?;
-    let body = body.ok_or_else(|| FetchError::new(what, format!("more than {DOCUMENT_MAX} bytes")))?;
+    let body = read_capped(response, DOCUMENT_MAX).await.map_err(|error| match error {
+        ReadError::Broken(error) => failed(error),
+        ReadError::TooLarge(_) => FetchError::new(what, error.to_string()),
+    })?;
     if !status.is_success() {
         return Err(FetchError::new(what, code(&body).unwrap_or_else(|| format!("HTTP status {}", status.as_u16()))));
     }
@@ -54,17 +55,6 @@ pub(crate) async fn json<T: DeserializeOwned>(request: RequestBuilder, what: &'s
         return Err(FetchError::new(what, code));
     }
     serde_json::from_slice(&body).map_err(|error| FetchError::new(what, format!("not what was expected: {error}")))
-}
-
-async fn capped(mut response: Response) -> reqwest::Result<Option<Vec<u8>>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > DOCUMENT_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
 }
 
 /// The `error` of an OAuth answer; a short word, or nothing.
@@ -77,15 +67,4 @@ fn code(body: &[u8]) -> Option<String> {
     let is_code =
         error.len() <= 100 && error.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     is_code.then_some(error)
-}
-
-/// Codes, secrets and tokens go over TLS, or stay on this machine.
-pub(crate) fn is_secure(url: &Url) -> bool {
-    let is_local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }

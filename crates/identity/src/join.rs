@@ -1,18 +1,10 @@
 //! Becoming a person here: registering an account of one's own, or joining somebody's.
 
-use std::time::Duration;
-
-use preloop_store::{NewOwner, Tx};
+use preloop_store::NewOwner;
 use preloop_types::{AccountId, Hash, Invited, OneTimePurpose, Subject, User, UserId};
 use secrecy::SecretString;
 
-use crate::{
-    Client, Error, Identity, Result,
-    attempts::network,
-    one_time::{self, NewToken},
-    password, record, recover,
-    sign_in::person,
-};
+use crate::{Client, Error, Identity, Result, attempts::network, one_time, password, record, recover, sign_in::person};
 
 const USERNAME_CHARS: std::ops::RangeInclusive<usize> = 3..=50;
 const FULL_NAME_CHARS_MAX: usize = 200;
@@ -37,20 +29,6 @@ pub struct Invitation {
     pub email: String,
     /// What they get.
     pub invited: Invited,
-}
-
-/// Makes the secret of an invitation to `email`, in the caller's transaction. Its link is
-/// `<public url>/accept-invitation?token=<secret>`.
-pub async fn invite(
-    tx: &mut Tx<'_>,
-    email: &str,
-    invited: &Invited,
-    lifetime: Duration,
-) -> preloop_store::Result<SecretString> {
-    let data = serde_json::to_string(invited).map_err(|error| preloop_store::Error::Invalid(error.to_string()))?;
-    let purpose = OneTimePurpose::Invitation;
-    one_time::issue(tx, NewToken { purpose, user: None, email: Some(email.to_owned()), data: Some(data), lifetime })
-        .await
 }
 
 impl Identity {

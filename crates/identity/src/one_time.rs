@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use preloop_govern::config::MintedKey;
 use preloop_store::{NewOneTime, OneTime, Tx};
 use preloop_types::{Hash, OneTimePurpose, UserId};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use crate::{Error, Identity, Result, tokens};
+use crate::{Error, Identity, Result};
 
 /// What these secrets begin with.
 const PREFIX: &str = "plt_";
@@ -35,9 +36,8 @@ impl NewToken {
 
 /// Gives out a secret that works once, in the caller's transaction. Only its hash is kept.
 pub async fn issue(tx: &mut Tx<'_>, new: NewToken) -> Result<SecretString, preloop_store::Error> {
-    let secret = tokens::secret(PREFIX);
+    let MintedKey { secret, hash, .. } = MintedKey::with_prefix(PREFIX);
     let NewToken { purpose, user, email, data, lifetime } = new;
-    let hash = Hash::of(secret.expose_secret());
     tx.insert_one_time(&NewOneTime { hash, purpose, user, email, data, expires_at: tx.now() + lifetime }).await?;
     Ok(secret)
 }

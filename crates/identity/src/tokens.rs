@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use preloop_govern::config::MintedKey;
 use preloop_store::{Grant, KeyRow, Refreshed, Tx};
 use preloop_types::{
     AccountId, CredentialKind, Entry, EntryKind, GrantId, Hash, KeyId, Principal, Scope, Subject, UserId,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{json, value::to_raw_value};
 
 use crate::{Error, Identity, Result};
@@ -79,11 +79,6 @@ pub struct Tokens {
     pub expires_in: Duration,
 }
 
-/// 32 random bytes behind a prefix that says what they are.
-pub fn secret(prefix: &str) -> SecretString {
-    SecretString::from(format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())))
-}
-
 /// What a refresh token begins with.
 const REFRESH: &str = "plr_";
 
@@ -131,35 +126,19 @@ pub(crate) async fn open_as(tx: &mut Tx<'_>, id: GrantId, new: NewGrant) -> Resu
 
 pub(crate) async fn give(tx: &mut Tx<'_>, grant: Grant, lifetimes: Lifetimes) -> Result<Tokens, preloop_store::Error> {
     let now = tx.now();
-    let (access, refresh) = (secret(access_prefix(grant.kind)), secret(REFRESH));
-    tx.insert_refresh_token(grant.id, &hashed(&refresh), (now + lifetimes.refresh).min(grant.expires_at)).await?;
-    let text = access.expose_secret();
+    let (access, refresh) = (MintedKey::with_prefix(access_prefix(grant.kind)), MintedKey::with_prefix(REFRESH));
+    tx.insert_refresh_token(grant.id, &refresh.hash, (now + lifetimes.refresh).min(grant.expires_at)).await?;
     tx.insert_access_token(&KeyRow {
         id: KeyId::new(now),
-        account: tx.account(),
-        user: grant.user,
-        kind: grant.kind,
-        grant: Some(grant.id),
-        impersonator: grant.impersonator,
-        name: grant.client.clone(),
-        hash: hashed(&access),
-        prefix: text.chars().take(12).collect(),
-        scopes: grant.scopes.clone(),
-        agent: None,
-        session: None,
-        allowed_tools: None,
-        allowed_servers: None,
+        hash: access.hash,
+        prefix: access.prefix,
         expires_at: Some((now + lifetimes.access).min(grant.expires_at)),
         last_used_at: None,
-        revoked_at: None,
         created_at: now,
+        ..grant.as_key(tx.account())
     })
     .await?;
-    Ok(Tokens { grant, access, refresh, expires_in: lifetimes.access })
-}
-
-fn hashed(secret: &SecretString) -> Hash {
-    Hash::of(secret.expose_secret())
+    Ok(Tokens { grant, access: access.secret, refresh: refresh.secret, expires_in: lifetimes.access })
 }
 
 impl Identity {

@@ -53,7 +53,7 @@ impl Grant {
     }
 
     /// What whoever holds it may do, as if it were one long-lived key.
-    pub(crate) fn as_key(&self, account: AccountId) -> KeyRow {
+    pub fn as_key(&self, account: AccountId) -> KeyRow {
         KeyRow {
             id: KeyId(self.id.0),
             account,

@@ -61,7 +61,7 @@ impl MintedKey {
     }
 
     /// A fresh secret that begins otherwise.
-    pub(super) fn with_prefix(prefix: &str) -> Self {
+    pub fn with_prefix(prefix: &str) -> Self {
         let bytes: [u8; 32] = rand::random();
         Self::preset(SecretString::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }

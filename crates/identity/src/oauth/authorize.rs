@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use preloop_govern::config::MintedKey;
 use preloop_store::OAuthCode;
 use preloop_types::{Audience, Hash, Principal, Scope};
 use secrecy::ExposeSecret;
@@ -9,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{Client, ErrorCode, OAuth, OAuthError, client::is_url, issuer, pkce::Challenge, resource, scope};
-use crate::tokens;
 
 /// How long a code may take to come back.
 const CODE_LASTS: Duration = Duration::from_mins(5);
@@ -157,7 +157,7 @@ impl OAuth {
     /// cannot.
     pub async fn consent(&self, who: &Principal, asked: Asked, address: Option<String>) -> Result<Url, OAuthError> {
         only_oneself(who)?;
-        let (secret, now) = (tokens::secret("plc_"), self.store().now());
+        let (secret, now) = (MintedKey::with_prefix("plc_").secret, self.store().now());
         let code = OAuthCode {
             user: who.user,
             client_id: asked.client.id.clone(),

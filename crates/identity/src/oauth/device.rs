@@ -6,6 +6,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use preloop_govern::config::MintedKey;
 use preloop_store::{OAuthDevice, PolledDevice};
 use preloop_types::{AccountId, CredentialKind, GrantId, Hash, Principal, UserId};
 use secrecy::{ExposeSecret, SecretString};
@@ -103,7 +104,8 @@ impl OAuth {
         address: Option<String>,
     ) -> Result<DeviceAnswer, OAuthError> {
         only_the_command_line(request.client_id.as_deref())?;
-        let (device_code, user_code, now) = (tokens::secret("pld_"), new_user_code(), self.store().now());
+        let (device_code, user_code, now) =
+            (MintedKey::with_prefix("pld_").secret, new_user_code(), self.store().now());
         let name = request.device_name.as_deref().and_then(shown_name);
         let client = name.map_or_else(|| "preloop".to_owned(), |name| format!("preloop on {name}"));
         let device = OAuthDevice {

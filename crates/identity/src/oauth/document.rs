@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
-use preloop_egress::{Egress, Policy};
+use bytes::Bytes;
+use preloop_egress::{Egress, Policy, ReadError, is_loopback, read_capped};
 use preloop_types::Timestamp;
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
 use super::{Client, ClientKind, client::shown_name, redirect_uri};
 
@@ -87,14 +88,14 @@ impl Documents {
         remembered.insert(client.id.clone(), (client, now));
     }
 
-    async fn fetch(&self, url: Url) -> Result<Vec<u8>, DocumentError> {
+    async fn fetch(&self, url: Url) -> Result<Bytes, DocumentError> {
         let shown = url.to_string();
         let unreachable = |why: String| DocumentError::Unreachable(format!("cannot read `{shown}`: {why}"));
         let client = self.egress.client(self.policy).map_err(|error| unreachable(error.to_string()))?;
         let request = client.get(url).map_err(|refused| DocumentError::Invalid(refused.to_string()))?;
         let fetched = tokio::time::timeout(FETCH_WITHIN, async {
             let response = request.header("accept", "application/json").send().await;
-            let mut response = response.map_err(|error| {
+            let response = response.map_err(|error| {
                 let refused = preloop_egress::refusal(&error).map(ToString::to_string);
                 // What else goes wrong on the way is the network's business, not the asker's.
                 refused.map_or_else(|| unreachable("it does not answer".to_owned()), DocumentError::Invalid)
@@ -102,14 +103,10 @@ impl Documents {
             if response.status() != 200 {
                 return Err(unreachable(format!("it answers {}", response.status().as_u16())));
             }
-            let mut body = Vec::new();
-            while let Some(piece) = response.chunk().await.map_err(|_| unreachable("it breaks off".to_owned()))? {
-                if body.len() + piece.len() > BYTES_MAX {
-                    return Err(DocumentError::Invalid(format!("`{shown}` has more than {BYTES_MAX} bytes")));
-                }
-                body.extend_from_slice(&piece);
-            }
-            Ok(body)
+            read_capped(response, BYTES_MAX).await.map_err(|error| match error {
+                ReadError::Broken(_) => unreachable("it breaks off".to_owned()),
+                ReadError::TooLarge(_) => DocumentError::Invalid(format!("`{shown}` is {error}")),
+            })
         });
         fetched.await.unwrap_or_else(|_| Err(unreachable("it takes too long".to_owned())))
     }
@@ -128,13 +125,7 @@ fn check_id(id: &str, allow_private: bool) -> Result<Url, DocumentError> {
     if url.path() == "/" || id.split('/').any(|segment| matches!(segment, "." | "..")) {
         return refuse("has no path of its own");
     }
-    let on_this_machine = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() != "https" && !(allow_private && on_this_machine) {
+    if url.scheme() != "https" && !(allow_private && is_loopback(&url)) {
         return refuse("does not begin with `https://`");
     }
     Ok(url)

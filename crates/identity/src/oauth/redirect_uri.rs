@@ -3,6 +3,7 @@
 //! A redirect URI is compared whole, character by character, with those the client registered. The
 //! one exception is RFC 8252's: programs on the person's own machine listen on whatever port is free.
 
+use preloop_egress::is_loopback;
 use url::{Host, Url};
 
 const BYTES_MAX: usize = 2048;
@@ -74,15 +75,6 @@ fn differ_in_port_only(registered: &str, asked: &str) -> bool {
         return false;
     }
     registered.set_port(None).is_ok() && asked.set_port(None).is_ok() && registered == asked
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// Where it leads, for people: a host, or the scheme that opens a program.

@@ -1,6 +1,7 @@
 //! Dynamic client registration (RFC 7591). Anybody can register, so a registration grants nothing; the
 //! person who consents decides.
 
+use preloop_govern::config::MintedKey;
 use preloop_store::OAuthClient;
 use preloop_types::Hash;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,7 +9,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ErrorCode, OAuth, OAuthError, client::shown_name, redirect_uri};
-use crate::tokens;
 
 const REDIRECT_URIS_MAX: usize = 20;
 /// Most clients there may be. Unused ones go after a day.
@@ -95,10 +95,10 @@ impl OAuth {
     pub async fn register(&self, request: RegistrationRequest) -> Result<Registered, OAuthError> {
         let request = request.check()?;
         let auth_method = request.token_endpoint_auth_method.unwrap_or_else(|| "none".to_owned());
-        let secret = (auth_method != "none").then(|| tokens::secret("pls_"));
+        let secret = (auth_method != "none").then(|| MintedKey::with_prefix("pls_").secret);
         let is_page = |uri: &String| uri.len() <= 2048 && (uri.starts_with("https://") || uri.starts_with("http://"));
         let client = OAuthClient {
-            id: tokens::secret("plc_client_").expose_secret().to_owned(),
+            id: MintedKey::with_prefix("plc_client_").secret.expose_secret().to_owned(),
             secret_hash: secret.as_ref().map(|secret| Hash::of(secret.expose_secret())),
             auth_method,
             name: request.client_name.as_deref().and_then(shown_name),

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jsonwebtoken::jwk::JwkSet;
+use preloop_egress::is_secure;
 use preloop_types::{IdentityProvider, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -192,7 +193,7 @@ impl Sso {
         let endpoints =
             [Some(&metadata.authorization_endpoint), Some(&metadata.token_endpoint), Some(&metadata.jwks_uri)];
         for endpoint in endpoints.into_iter().chain([metadata.userinfo_endpoint.as_ref()]).flatten() {
-            if !fetch::is_secure(endpoint) {
+            if !is_secure(endpoint) {
                 return Err(failed(format!("`{endpoint}` does not use https")));
             }
         }

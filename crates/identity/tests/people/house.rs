@@ -1,13 +1,17 @@
 //! An instance with one person, and what they see of it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use preloop_identity::{
     Client, Error, Identity, Options, PasswordCost, Result, Step,
+    one_time::{self, NewToken},
     tokens::{Lifetimes, Tokens},
 };
 use preloop_store::{NewOwner, RecordFilter, testing::TestStore};
-use preloop_types::{AccountId, CredentialKind, EntryKind, Hash, KeyId, PermissionSet, Principal, Scope, User, UserId};
+use preloop_types::{
+    AccountId, CredentialKind, EntryKind, Hash, InvitationId, Invited, KeyId, OneTimePurpose, PermissionSet, Principal,
+    Role, Scope, User, UserId,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -115,6 +119,25 @@ impl House {
         let records = self.store.account(self.account).records(RecordFilter::default()).await.unwrap();
         records.iter().filter(|record| record.kind == kind).map(|record| record.body.to_string()).collect()
     }
+}
+
+/// The secret of an invitation, given out.
+pub(crate) async fn invite(house: &House, account: AccountId, roles: &[Role]) -> SecretString {
+    let invited = Invited {
+        invitation: InvitationId(uuid::Uuid::nil()),
+        by: house.ann,
+        roles: roles.to_vec(),
+        teams: Vec::new(),
+    };
+    let new = NewToken {
+        purpose: OneTimePurpose::Invitation,
+        user: None,
+        email: Some("bob@example.org".to_owned()),
+        data: Some(serde_json::to_string(&invited).unwrap()),
+        lifetime: Duration::from_hours(1),
+    };
+    let given = house.store.write(account, move |tx| Box::pin(async move { one_time::issue(tx, new).await }));
+    given.await.unwrap()
 }
 
 pub(crate) fn token_in(text: &str) -> String {

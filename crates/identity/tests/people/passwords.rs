@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use preloop_identity::{Error, Invited, Step, invite, tokens::Lifetimes};
+use preloop_identity::{Error, Step, tokens::Lifetimes};
 use preloop_store::{NewOwner, each_store};
-use preloop_types::{InvitationId, User};
+use preloop_types::User;
 use secrecy::ExposeSecret;
 
-use crate::house::{House, PASSWORD, home, refused, secret, token_in};
+use crate::house::{House, PASSWORD, home, invite, refused, secret, token_in};
 
 each_store! {
     async fn a_link_sets_a_password_once_and_ends_every_sign_in(store) {
@@ -121,11 +121,7 @@ each_store! {
         let house = House::of(store).await;
         house.identity.ask_to_verify(&house.who()).await.unwrap();
         let verify = house.mailed_token().await;
-        let invited = Invited { invitation: InvitationId(uuid::Uuid::nil()), by: house.ann, roles: Vec::new(), teams: Vec::new() };
-        let invitation = house.store.write(house.account, move |tx| {
-            Box::pin(async move { invite(tx, "bob@example.org", &invited, Duration::from_hours(1)).await })
-        });
-        let invitation = invitation.await.unwrap();
+        let invitation = invite(&house, house.account, &[]).await;
         let refresh = house.sign_in().await.refresh;
         let identity = &house.identity;
         for token in [&verify[..], invitation.expose_secret(), refresh.expose_secret(), "plt_forged", ""] {

@@ -2,9 +2,9 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use preloop_egress::{Client, refusal};
+use preloop_egress::{Client, ReadError, refusal};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -385,27 +385,11 @@ pub(super) fn send_error(error: &reqwest::Error) -> UpstreamError {
     }
 }
 
-pub(super) async fn read_capped(mut response: reqwest::Response, limit: usize) -> Result<Bytes, UpstreamError> {
-    let too_large = || UpstreamError::TooLarge(limit as u64);
-    if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    let broken = |error: reqwest::Error| UpstreamError::Broken { why: describe(&error), sent: true };
-    let Some(first) = response.chunk().await.map_err(broken)? else { return Ok(Bytes::new()) };
-    if first.len() > limit {
-        return Err(too_large());
-    }
-    let Some(second) = response.chunk().await.map_err(broken)? else { return Ok(first) };
-    let mut body = BytesMut::from(first);
-    let mut next = Some(second);
-    while let Some(chunk) = next {
-        if body.len() + chunk.len() > limit {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-        next = response.chunk().await.map_err(broken)?;
-    }
-    Ok(body.freeze())
+pub(super) async fn read_capped(response: reqwest::Response, limit: usize) -> Result<Bytes, UpstreamError> {
+    preloop_egress::read_capped(response, limit).await.map_err(|error| match error {
+        ReadError::TooLarge(limit) => UpstreamError::TooLarge(limit as u64),
+        ReadError::Broken(error) => UpstreamError::Broken { why: describe(&error), sent: true },
+    })
 }
 
 fn answers(response: &Response, id: u64) -> bool {

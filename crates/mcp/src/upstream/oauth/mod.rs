@@ -46,13 +46,7 @@ async fn json<T: DeserializeOwned>(request: reqwest::RequestBuilder, what: &str)
 
 /// Tokens and codes go over TLS, or stay on this machine.
 fn require_secure(url: &Url) -> Result<(), UpstreamError> {
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "https" || local {
+    if preloop_egress::is_secure(url) {
         return Ok(());
     }
     Err(UpstreamError::NeedsAuth(format!("the authorization server's `{url}` does not use https")))
